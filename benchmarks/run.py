@@ -30,8 +30,11 @@ def parse_arguments():
                         help="GGUF model")
     parser.add_argument("--checkpoint", type=Path, default=ROOT / "models/bench-500mb",
                         help="safetensors model; created if it does not exist")
-    parser.add_argument("--only", choices=["load", "generate"],
-                        help="run only the loading scenarios, or only the generation scenarios (start and decode)")
+    parser.add_argument("--checkpoint-bf16", type=Path, default=ROOT / "models/bench-500mb-bf16",
+                        help="the same in bf16; created if it does not exist")
+    parser.add_argument("--only", choices=["load", "safetensors", "generate"],
+                        help="run only the loading scenarios, only those of safetensors, or only the generation scenarios "
+                             "(start and decode)")
     parser.add_argument("--threads", type=int, default=2, help="number of threads")
     parser.add_argument("--rounds", type=int, default=7, help="number of rounds, without the warmup round")
     parser.add_argument("--prompt", default=scenarios.PROMPT, help="prompt of the generation scenarios")
@@ -49,13 +52,15 @@ def machine(threads):
 
 def run_scenarios(how, there):
     """Run the selected scenarios."""
-    ids = there[0].encode(how.gguf, how.prompt)
-    done = []
-    if how.only != "generate":
+    done, some = [], [subject for subject in there if subject.safetensors]
+    # The checkpoints of random weights have no tokenizer: any token will do.
+    ids = [7] if how.only == "safetensors" else there[0].encode(how.gguf, how.prompt)
+    if how.only in (None, "load"):
         done.append(scenarios.load("load-gguf", "Loading SmolLM2-135M (GGUF, Q4_1)", there, how.gguf, ids, how))
-        some = [subject for subject in there if subject.safetensors]
-        done.append(scenarios.load("load-safetensors", "Loading 500 MB of safetensors", some, how.checkpoint, ids, how))
-    if how.only != "load":
+    if how.only != "generate":
+        done.append(scenarios.load("load-safetensors", "Loading 500 MB of safetensors (f32)", some, how.checkpoint, ids, how))
+        done.append(scenarios.load("load-bf16", "Loading 500 MB of safetensors (bf16)", some, how.checkpoint_bf16, ids, how))
+    if how.only in (None, "generate"):
         done += scenarios.generate(there, how.gguf, how.prompt, ids, how)
     return done
 
@@ -66,8 +71,9 @@ def main():
     there, missing = subjects.found(how.kiln, how.candle, how.python)
     for name in missing:
         print(f"{name} is not installed and not measured: see benchmarks/README.md", file=sys.stderr)
-    if how.only != "generate" and not how.checkpoint.exists():
-        subprocess.run([how.python, subjects.PEERS / "checkpoint.py", how.checkpoint], check=True)
+    for folder, dtype in [(how.checkpoint, "f32"), (how.checkpoint_bf16, "bf16")]:
+        if how.only != "generate" and not folder.exists():
+            subprocess.run([how.python, subjects.PEERS / "checkpoint.py", folder, dtype], check=True)
     done = run_scenarios(how, there)
     for scenario in done:
         print(f"\n{scenario.title}\n\n{report.table(scenario)}")

@@ -26,7 +26,7 @@ use kiln_nn::{
     position::Position,
 };
 use kiln_spec::{Direction, Layout, formula::MarkField};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Language model: a Burn module built from a [`ModelConfig`].
 ///
@@ -56,6 +56,9 @@ pub struct Model {
     /// Names of the matrices that may be packed or of 16-bit floats, and whether they are packed by their columns.
     #[module(skip)]
     pub(crate) matrices: BTreeMap<String, bool>,
+    /// Names of the stacks of experts' matrices that may be packed.
+    #[module(skip)]
+    pub(crate) stacks: BTreeSet<String>,
     /// The 16-bit type that all weights other than adapters are rounded to; see [`Model::weight_dtype`].
     #[module(skip)]
     pub(crate) weight_dtype: Option<DType>,
@@ -107,10 +110,12 @@ impl Model {
             config: config.clone(),
             adapters: AdapterMap::new(),
             matrices: BTreeMap::new(),
+            stacks: BTreeSet::new(),
             weight_dtype: None,
         };
         model.packed.clone_from(init.used_packed());
         model.matrices.clone_from(init.matrices());
+        model.stacks.clone_from(init.stacks());
         model
     }
 

@@ -2,8 +2,10 @@
 //!
 //! Activations, gradients and optimizer state are f32 in every case. Matrices (of linear layers, the token embedding and the
 //! output matrix) are held at two bytes a value with bf16 and f16, and packed as in the file with [`WeightPrecision::Keep`];
-//! their products convert them in tiles. All other weights (norms, biases, position tables, the stacked matrices of experts)
-//! are held as 32-bit floats, rounded to the 16-bit type, so that they are saved at two bytes without loss.
+//! their products convert them in tiles. The stacked matrices of experts are held so too where they have no gradient: in
+//! inference on the CPU, and if they are quantized. All other weights (norms, biases, position tables, experts that train) are
+//! held as 32-bit floats, rounded to the 16-bit type, so that they are saved at two bytes without loss. Values that are a
+//! function of the file's (w + 1, −exp) are held as 32-bit floats unrounded.
 
 use crate::{
     Model,
@@ -83,15 +85,35 @@ pub(crate) fn half_type(dtype: DType) -> Option<&'static GgmlType> {
     }
 }
 
-/// `data` rounded to a 16-bit type, as 32-bit floats. Other types change nothing.
-pub(crate) fn round_values(name: &str, data: TensorData, dtype: Option<DType>) -> Result<TensorData, TensorError> {
-    let Some(half) = dtype.filter(|dtype| is_half(*dtype)) else { return Ok(data) };
-    let rounded = data.convert_dtype(half).convert::<f32>();
+/// `data` rounded to the 16-bit type `rounding`, if it is one, and then converted to `held`. Values that have the types already
+/// are not copied.
+pub(crate) fn convert_values(
+    name: &str,
+    data: TensorData,
+    rounding: Option<DType>,
+    held: DType,
+) -> Result<TensorData, TensorError> {
+    let Some(half) = rounding.filter(|half| is_half(*half) && *half != data.dtype()) else {
+        return Ok(converted(data, held));
+    };
+    let rounded = data.convert_dtype(half);
     if rounded.iter::<f32>().all(f32::is_finite) {
-        return Ok(rounded);
+        return Ok(converted(rounded, held));
     }
     let reason = format!("values are not representable in {half:?}: NaN, infinite or out of range");
     Err(TensorError::Broken { name: name.into(), reason })
+}
+
+/// The values as another float type. 16-bit floats become 32-bit floats by several threads.
+pub(crate) fn converted(data: TensorData, dtype: DType) -> TensorData {
+    match half_type(data.dtype()).filter(|_| dtype == DType::F32) {
+        Some(half) => {
+            let mut values = vec![0.0; data.num_elements()];
+            half.par_dequantize(data.as_bytes(), &mut values);
+            TensorData::new(values, data.shape().clone())
+        }
+        None => data.convert_dtype(dtype),
+    }
 }
 
 impl Model {

@@ -5,8 +5,11 @@
 //! files of `kiln-pretrained` (safetensors, GGUF, pickles).
 
 use crate::parameters::StateDict;
-use burn::tensor::TensorData;
-use kiln_kernels::packed::{GgmlType, PackedMatrix, quantize::quantize};
+use burn::tensor::{DType, TensorData};
+use kiln_kernels::{
+    cpu::rows::copied_bytes,
+    packed::{GgmlType, PackedMatrix, quantize::quantize},
+};
 use std::collections::BTreeMap;
 
 /// Shape and storage type of a tensor in a file.
@@ -51,6 +54,65 @@ pub fn num_elements(shape: &[usize]) -> Option<usize> {
     Some(if shape.contains(&0) { 0 } else { product })
 }
 
+/// A tensor in its own float type, borrowed from where it is stored if that is possible.
+pub enum StoredTensor<'a> {
+    /// Elements in the memory of the source: row-major, little-endian, of f32, f16 or bf16. They need not be aligned.
+    Borrowed {
+        /// Bytes of all elements.
+        bytes: &'a [u8],
+        /// Shape, slowest dimension first.
+        shape: &'a [usize],
+        /// Type of the elements.
+        dtype: DType,
+    },
+    /// Values that were made for the call.
+    Owned(TensorData),
+}
+
+impl StoredTensor<'_> {
+    /// The bytes of all elements.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Borrowed { bytes, .. } => bytes,
+            Self::Owned(data) => data.as_bytes(),
+        }
+    }
+
+    /// Shape, slowest dimension first.
+    pub fn shape(&self) -> &[usize] {
+        match self {
+            Self::Borrowed { shape, .. } => shape,
+            Self::Owned(data) => data.shape(),
+        }
+    }
+
+    /// Type of the elements.
+    pub fn dtype(&self) -> DType {
+        match self {
+            Self::Borrowed { dtype, .. } => *dtype,
+            Self::Owned(data) => data.dtype(),
+        }
+    }
+
+    /// The values, copied if they are borrowed.
+    pub fn into_data(self) -> TensorData {
+        match self {
+            Self::Borrowed { bytes, shape, dtype } => TensorData::from_bytes_vec(copied_bytes(bytes), shape.to_vec(), dtype),
+            Self::Owned(data) => data,
+        }
+    }
+}
+
+/// The float type that files call by this name, if its elements are those of a [`StoredTensor`]: `F32`, `F16` or `BF16`.
+pub fn float_type(name: &str) -> Option<DType> {
+    match name {
+        "F32" => Some(DType::F32),
+        "F16" => Some(DType::F16),
+        "BF16" => Some(DType::BF16),
+        _ => None,
+    }
+}
+
 /// Tensors by name: of a file, of several files, of a model.
 ///
 /// Names and shapes are available at once; a file checks them against its size when it is opened. Values are read on
@@ -65,7 +127,21 @@ pub trait TensorSource {
     /// If there is no tensor of this name, or its bytes in the file are invalid.
     fn read(&self, name: &str) -> Result<TensorData, TensorError>;
 
-    /// The tensor in its storage type, if it is a matrix that can be multiplied in packed form. Default: `None`.
+    /// The tensor in its own float type: f32, f16 or bf16. A tensor of another type (quantized, f64) is converted to f32.
+    /// Default: as [`read`](Self::read).
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    fn read_stored(&self, name: &str) -> Result<StoredTensor<'_>, TensorError> {
+        self.read(name).map(StoredTensor::Owned)
+    }
+
+    /// Tells the source that a tensor will not be read again soon, so that it can return its memory. It can still be read.
+    /// Default: nothing.
+    fn release(&self, _name: &str) {}
+
+    /// The tensor in its storage type, if its rows (along the last axis) can be multiplied in packed form. A tensor with more than
+    /// two dimensions is a matrix of all its rows. Default: `None`.
     fn read_packed(&self, _name: &str) -> Option<PackedMatrix> {
         None
     }
@@ -136,10 +212,19 @@ impl WeightDtype {
 /// If a value is NaN, infinite or out of range in a type of 16 or 8 bits, or Kiln does not write the type.
 pub fn pack_tensor(packing: &GgmlType, name: &str, tensor: TensorData) -> Result<Vec<u8>, TensorError> {
     let broken = |reason: String| TensorError::Broken { name: name.into(), reason };
+    if cfg!(target_endian = "little") && float_type(packing.name) == Some(tensor.dtype()) {
+        // In a type of 16 bits, a value that isn't finite is one that the tensor had before.
+        return Ok(into_bytes(tensor));
+    }
     let values: Vec<f32> = tensor.convert::<f32>().try_into_vec().map_err(|error| broken(error.to_string()))?;
     quantize(packing, &values).ok_or_else(|| {
         broken(format!("values are not representable in {}: NaN, infinite or out of range", packing.name))
     })
+}
+
+/// The bytes of a tensor, without a copy if nobody else shares them.
+pub(crate) fn into_bytes(tensor: TensorData) -> Vec<u8> {
+    tensor.into_bytes().try_into_vec().unwrap_or_else(|bytes| bytes.to_vec())
 }
 
 #[cfg(test)]

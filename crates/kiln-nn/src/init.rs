@@ -15,8 +15,9 @@ use burn::{
     module::{Param, ParamId},
     tensor::{Device, Tensor, TensorData},
 };
+use kiln_kernels::packed::PackedStack;
 use kiln_spec::Random;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Builder of parameters under their paths.
 pub struct Initializer {
@@ -32,6 +33,8 @@ pub struct Initializer {
     used_packed: BTreeMap<String, PackedWeight>,
     /// Paths of the matrices that may be packed or of 16-bit floats, and whether they are packed by their columns.
     matrices: BTreeMap<String, bool>,
+    /// Paths of the stacks of matrices that may be packed.
+    stacks: BTreeSet<String>,
     /// Adapters by linear map, with the builder of their parameters.
     adapters: Option<(AdapterMap, Box<Initializer>)>,
     /// Factor of the standard deviation of the last matrix of each residual branch: 1/√(number of branches) (GPT-2). The
@@ -52,6 +55,7 @@ impl Initializer {
             packed: BTreeMap::new(),
             used_packed: BTreeMap::new(),
             matrices: BTreeMap::new(),
+            stacks: BTreeSet::new(),
             adapters: None,
             residual_scale: 1.0,
         }
@@ -86,6 +90,11 @@ impl Initializer {
     /// their columns: linear maps are, embedding tables are not.
     pub fn matrices(&self) -> &BTreeMap<String, bool> {
         &self.matrices
+    }
+
+    /// Returns the paths of the stacks of matrices built so far that may be packed: those of experts.
+    pub fn stacks(&self) -> &BTreeSet<String> {
+        &self.stacks
     }
 
     /// Returns path and shape `[in, out]` of the linear maps built so far, in order: the sites of adapters.
@@ -131,7 +140,7 @@ impl Initializer {
         std: f64,
         transposed: bool,
     ) -> (Param<Tensor<2>>, Option<PackedWeight>) {
-        let path = self.path.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join(".");
+        let path = self.path_of(name);
         self.matrices.insert(path.clone(), transposed);
         match self.packed.get(&path).filter(|packed| packed.transposed == transposed && packed.shape() == shape) {
             Some(packed) => {
@@ -140,6 +149,32 @@ impl Initializer {
             }
             None => (self.normal(name, shape, std), None),
         }
+    }
+
+    /// Returns a stack of matrices `[E, in, out]` that may be packed: the packed weight of its path if there is one of this shape,
+    /// otherwise a normal parameter with standard deviation `std`.
+    pub fn packable_stack(
+        &mut self,
+        name: &str,
+        shape: [usize; 3],
+        std: f64,
+    ) -> (Param<Tensor<3>>, Option<PackedStack>) {
+        let path = self.path_of(name);
+        self.stacks.insert(path.clone());
+        let packed = self.packed.get(&path).filter(|packed| packed.parameter_shape() == shape);
+        match packed.and_then(|packed| Some((packed.clone(), packed.to_stack()?))) {
+            Some((packed, stack)) => {
+                let param = packed.to_stack_param(&self.device);
+                self.used_packed.insert(path, packed);
+                (param, Some(stack))
+            }
+            None => (self.normal(name, shape, std), None),
+        }
+    }
+
+    /// The path of a parameter at the current path.
+    fn path_of(&self, name: &str) -> String {
+        self.path.iter().map(String::as_str).chain([name]).collect::<Vec<_>>().join(".")
     }
 
     /// Returns a parameter drawn uniformly from (−bound, bound).

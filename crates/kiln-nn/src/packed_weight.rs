@@ -1,6 +1,6 @@
 //! Packed weights: matrices of a model in a block format of GGUF, dequantized only when their values are read.
 //!
-//! A packed matrix has a parameter of the same shape, which has no values of its own:
+//! A packed matrix, or stack of the experts' matrices, has a parameter of the same shape, which has no values of its own:
 //!
 //! * without autodiff (inference) the parameter is uninitialized, and computed from the packed rows when it is first read.
 //!   From then on products use the parameter's value: reading a weight dequantizes it permanently;
@@ -12,38 +12,78 @@
 
 use burn::{
     module::{Param, ParamId},
-    tensor::{Device, Int, Tensor, TensorData, module::embedding},
+    tensor::{DType, Device, Int, Tensor, TensorData, module::embedding},
 };
-use kiln_kernels::packed::{
-    PackedMatrix, half_embedding, half_linear, is_half, is_placeholder, packed_linear, packed_rows, placeholder,
+use kiln_kernels::{
+    cpu::rows::transposed,
+    packed::{
+        PackedMatrix, PackedStack, half_embedding, half_linear, is_half, is_placeholder, packed_linear, packed_rows, placeholder,
+    },
 };
 
-/// Packed matrix, and whether it is the parameter's transpose.
+/// Packed matrix or stack of matrices, and whether they are transposes of the parameter's.
 #[derive(Clone, Debug)]
 pub struct PackedWeight {
-    /// Packed rows.
+    /// Packed rows; those of the matrices of a stack, one after the other.
     pub matrix: PackedMatrix,
+    /// Number of matrices of a stacked parameter `[E, in, out]`; `None`: the parameter is one matrix.
+    pub stack: Option<usize>,
     /// Whether the packed rows are the parameter's columns. A linear map's weight is `[in, out]`, and GGUF packs the weights of
     /// one output together, so linear maps are transposed and embedding tables are not.
     pub transposed: bool,
 }
 
 impl PackedWeight {
-    /// Returns the shape of the parameter.
+    /// Returns a packed matrix; `transposed`: its rows are the parameter's columns.
+    pub fn new(matrix: PackedMatrix, transposed: bool) -> Self {
+        Self { matrix, transposed, stack: None }
+    }
+
+    /// Returns the shape of the parameter, or of each matrix of a stacked one.
     pub fn shape(&self) -> [usize; 2] {
-        let [rows, columns] = self.matrix.shape();
+        let [rows, columns] = self.packed_shape();
         if self.transposed { [columns, rows] } else { [rows, columns] }
+    }
+
+    /// Returns the shape of the parameter: `[in, out]`, or `[E, in, out]` of a stacked one.
+    pub fn parameter_shape(&self) -> Vec<usize> {
+        self.stack.into_iter().chain(self.shape()).collect()
+    }
+
+    /// Rows and columns of the packed matrix, or of each of a stack.
+    fn packed_shape(&self) -> [usize; 2] {
+        let [rows, columns] = self.matrix.shape();
+        [rows / self.stack.unwrap_or(1).max(1), columns]
+    }
+
+    /// Returns the packed matrices of a stacked parameter; `None` for a matrix.
+    pub fn to_stack(&self) -> Option<PackedStack> {
+        PackedStack::new(self.matrix.clone(), self.stack?, self.transposed)
     }
 
     /// Returns the values of the parameter, dequantized, in its shape.
     pub fn values(&self) -> TensorData {
-        let rows = self.matrix.dequantize();
+        self.in_shape(TensorData::new(self.matrix.dequantize(), self.matrix.shape()))
+    }
+
+    /// Returns the values as they are held: 16-bit floats as such, quantized ones dequantized to 32-bit floats.
+    pub fn held_values(&self) -> TensorData {
+        let dtype = match self.matrix.ggml_type().name {
+            "F16" => DType::F16,
+            "BF16" => DType::BF16,
+            _ => return self.values(),
+        };
+        self.in_shape(TensorData::from_bytes_vec(self.matrix.bytes().to_vec(), self.matrix.shape(), dtype))
+    }
+
+    /// The values of the packed rows in the parameter's shape.
+    fn in_shape(&self, rows: TensorData) -> TensorData {
+        let dtype = rows.dtype();
         if !self.transposed {
-            return TensorData::new(rows, self.shape());
+            return TensorData::from_bytes(rows.into_bytes(), self.parameter_shape(), dtype);
         }
-        let [height, width] = self.shape();
-        let transposed = (0..height * width).map(|i| rows[i % width * height + i / width]);
-        TensorData::new(transposed.collect::<Vec<_>>(), [height, width])
+        let columns = transposed(rows.as_bytes(), dtype.size(), self.packed_shape());
+        TensorData::from_bytes_vec(columns, self.parameter_shape(), dtype)
     }
 
     /// Returns the values as a tensor in the parameter's shape, on `device`: an untracked one on an autodiff device.
@@ -53,16 +93,37 @@ impl PackedWeight {
         if self.transposed { rows.transpose() } else { rows }
     }
 
+    /// [`to_tensor`](Self::to_tensor) of a stacked parameter, `[E, in, out]`.
+    pub fn to_stack_tensor(&self, device: &Device) -> Tensor<3> {
+        Tensor::from_data(self.values(), device)
+    }
+
     /// Returns a parameter without values: uninitialized and dequantized when it is first read, or, on an autodiff device, a
     /// frozen placeholder.
     pub(crate) fn to_param(&self, device: &Device) -> Param<Tensor<2>> {
-        if device.is_autodiff() {
-            return Param::initialized(ParamId::new(), placeholder(self.shape(), device));
-        }
         let packed = self.clone();
-        let init = move |device: &Device, _| packed.to_tensor(device);
-        Param::uninitialized(ParamId::new(), init, device.clone(), false, self.shape().into())
+        param_without_values(self.shape(), device, move |device| packed.to_tensor(device))
     }
+
+    /// [`to_param`](Self::to_param) of a stacked parameter, `[E, in, out]`.
+    pub(crate) fn to_stack_param(&self, device: &Device) -> Param<Tensor<3>> {
+        let (packed, [from, to]) = (self.clone(), self.shape());
+        let shape = [self.stack.unwrap_or(1), from, to];
+        param_without_values(shape, device, move |device| packed.to_stack_tensor(device))
+    }
+}
+
+/// A parameter that is computed when it is first read, or, on an autodiff device, a frozen placeholder.
+fn param_without_values<const D: usize>(
+    shape: [usize; D],
+    device: &Device,
+    values: impl Fn(&Device) -> Tensor<D> + Send + Sync + 'static,
+) -> Param<Tensor<D>> {
+    if device.is_autodiff() {
+        return Param::initialized(ParamId::new(), placeholder(shape, device));
+    }
+    let init = move |device: &Device, _| values(device);
+    Param::uninitialized(ParamId::new(), init, device.clone(), false, shape.into())
 }
 
 /// Whether a parameter has no values of its own: it is uninitialized, or a placeholder.

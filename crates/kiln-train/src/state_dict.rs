@@ -6,6 +6,8 @@
 //! | `packed.<type>.<parameter>` | rows of a quantized matrix as bytes, U8 `[rows, bytes per row]`; type as in GGUF: `Q4_1` |
 //! | `packed_columns.<type>.<parameter>` | the same for a matrix that is packed by its columns, as linear layers are |
 //!
+//! Packed rows of the experts of a mixture are U8 `[experts, rows, bytes per row]`.
+//!
 //! | tensor in `train.safetensors` | content |
 //! |---|---|
 //! | `weights.<parameter>` | trained weights, where `model.safetensors` holds their moving average |
@@ -78,14 +80,16 @@ fn file_name(name: &str, handle: &ParamHandle, info: &TensorInfo) -> String {
 const ROWS_PREFIX: &str = "packed.";
 const COLUMNS_PREFIX: &str = "packed_columns.";
 
-/// The shape of packed rows as bytes.
-fn packed_shape(packed: &PackedWeight) -> [usize; 2] {
+/// The shape of packed rows as bytes: `[rows, bytes per row]`, and before it the number of matrices of a stack.
+fn packed_shape(packed: &PackedWeight) -> Vec<usize> {
     let rows = packed.matrix.shape()[0];
-    [rows, packed.matrix.byte_len() / rows.max(1)]
+    let row_bytes = packed.matrix.byte_len() / rows.max(1);
+    let matrices = packed.stack.unwrap_or(1).max(1);
+    packed.stack.into_iter().chain([rows / matrices, row_bytes]).collect()
 }
 
 fn raw_from_packed(packed: &PackedWeight) -> RawTensor {
-    RawTensor { dtype: Dtype::U8, shape: packed_shape(packed).to_vec(), bytes: packed.matrix.bytes().to_vec() }
+    RawTensor { dtype: Dtype::U8, shape: packed_shape(packed), bytes: packed.matrix.bytes().to_vec() }
 }
 
 /// The packed weight of a tensor called `name` in a file, with the name of its parameter; `None` if the tensor isn't one.
@@ -96,10 +100,14 @@ fn packed_from_raw(name: &str, raw: &RawTensor) -> Option<(String, PackedWeight)
     };
     let (ggml_type, parameter) = rest.split_once('.')?;
     let ggml_type = GgmlType::from_name(ggml_type)?;
-    let [rows, row_bytes] = raw.shape[..] else { return None };
+    let (stack, [rows, row_bytes]) = match raw.shape[..] {
+        [rows, row_bytes] => (None, [rows, row_bytes]),
+        [count, rows, row_bytes] => (Some(count), [count.checked_mul(rows)?, row_bytes]),
+        _ => return None,
+    };
     let columns = (row_bytes / ggml_type.block_bytes).checked_mul(ggml_type.block_size)?;
-    let matrix = PackedMatrix::new(ggml_type, [rows, columns], raw.bytes.as_slice().into())?;
-    (raw.dtype == Dtype::U8).then(|| (parameter.to_owned(), PackedWeight { matrix, transposed }))
+    let matrix = PackedMatrix::new(ggml_type, [rows, columns], raw.bytes.clone().into())?;
+    (raw.dtype == Dtype::U8).then(|| (parameter.to_owned(), PackedWeight { matrix, transposed, stack }))
 }
 
 /// Tensors of a file as weights for a model.

@@ -3,6 +3,7 @@
 //! * [`tensor`]: Burn's flex tensors as slices, and loops over rows by threads with a fixed order of sums;
 //! * [`vector`]: functions compiled for AVX2 and for any machine, with exp, tanh, sums and maxima in fixed lanes;
 //! * [`matrix`]: strided matrices, their products, and output memory that threads share by head;
+//! * [`rows`]: rows of a weight gathered in another order, or transposed;
 //! * [`backend_api`]: the imports of an operation with its own backward pass.
 //!
 //! Tasks hold about 16,384 values (64 KiB of `f32`): they fit into a core's L2 cache, and handing one to a thread costs
@@ -10,6 +11,7 @@
 
 pub mod backend_api;
 pub mod matrix;
+pub mod rows;
 pub mod tensor;
 pub mod vector;
 

@@ -42,7 +42,7 @@ pub fn grouped_linear(x: Tensor<2>, weight: Tensor<3>, group: Tensor<1, Int>) ->
 }
 
 /// The sorted order of the rows.
-fn group_rows(group: &FlexTensor, groups: usize) -> GroupedRows {
+pub(crate) fn group_rows(group: &FlexTensor, groups: usize) -> GroupedRows {
     GroupedRows::new(group.as_slice::<i32>().expect("contiguous 32-bit integers"), groups)
 }
 

@@ -65,14 +65,24 @@ impl GroupedRows {
     }
 
     /// Splits sorted memory into chunks of at most [`BLOCK_ROWS`] rows of one group, for rows of `width` values.
-    pub fn group_chunks<'a>(&self, mut sorted: &'a mut [f32], width: usize) -> Vec<GroupChunk<'a>> {
+    pub fn group_chunks<'a>(&self, sorted: &'a mut [f32], width: usize) -> Vec<GroupChunk<'a>> {
+        self.split_groups(sorted, width, BLOCK_ROWS)
+    }
+
+    /// Splits sorted memory into all rows of each group that has some, for rows of `width` values.
+    pub fn group_slices<'a>(&self, sorted: &'a mut [f32], width: usize) -> Vec<GroupChunk<'a>> {
+        self.split_groups(sorted, width, self.row_order.len().max(1))
+    }
+
+    /// Chunks of at most `rows` rows of one group.
+    fn split_groups<'a>(&self, mut sorted: &'a mut [f32], width: usize, rows: usize) -> Vec<GroupChunk<'a>> {
         let mut chunks = Vec::new();
         for group in 0..self.group_offsets.len() - 1 {
             let (first, count) = self.group_range(group);
             let (own, rest) = sorted.split_at_mut(count * width);
             sorted = rest;
-            let blocks = own.chunks_mut(BLOCK_ROWS * width).enumerate();
-            chunks.extend(blocks.map(|(i, out)| GroupChunk { group, first_row: first + i * BLOCK_ROWS, out }));
+            let blocks = own.chunks_mut(rows * width).enumerate();
+            chunks.extend(blocks.map(|(i, out)| GroupChunk { group, first_row: first + i * rows, out }));
         }
         chunks
     }

@@ -7,7 +7,7 @@
 //! values around 1, in ≤ 150, R ≤ 400 (`grouped_products_are_their_reference`).
 
 pub mod fused;
-mod grouped_rows;
+pub(crate) mod grouped_rows;
 pub mod reference;
 
 use burn::tensor::{Int, Tensor};

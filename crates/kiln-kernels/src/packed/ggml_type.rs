@@ -1,6 +1,10 @@
 //! The list of block formats (ggml types): name, sizes and functions of each.
 
 use super::{float_formats, group_quants};
+use rayon::prelude::*;
+
+/// Blocks that one thread dequantizes at a time: at least 64 KiB of values.
+const TASK_BLOCKS: usize = 16 * 1024;
 
 /// Block format of packed values (ggml type).
 #[derive(Debug)]
@@ -32,6 +36,12 @@ impl GgmlType {
     /// Dequantizes whole blocks into `out`. Blocks without room in `out`, and elements without a block, are left unchanged.
     pub fn dequantize(&self, blocks: &[u8], out: &mut [f32]) {
         (self.dequantize)(blocks, out);
+    }
+
+    /// [`dequantize`](Self::dequantize) by several threads.
+    pub fn par_dequantize(&self, blocks: &[u8], out: &mut [f32]) {
+        let tasks = out.par_chunks_mut(TASK_BLOCKS * self.block_size);
+        tasks.zip(blocks.par_chunks(TASK_BLOCKS * self.block_bytes)).for_each(|(out, blocks)| self.dequantize(blocks, out));
     }
 
     /// Whether a product with one vector reads the packed rows directly instead of dequantizing them first.

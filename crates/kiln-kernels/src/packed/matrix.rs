@@ -1,6 +1,7 @@
 //! Packed matrix: rows in one block format, owned or borrowed.
 
 use super::GgmlType;
+use crate::cpu::rows::gather_rows;
 use std::sync::Arc;
 
 /// Packed matrix `[rows, columns]`, row after row. Clones share the bytes.
@@ -9,7 +10,7 @@ pub struct PackedMatrix {
     ggml_type: &'static GgmlType,
     shape: [usize; 2],
     row_bytes: usize,
-    bytes: Arc<[u8]>,
+    bytes: Arc<Vec<u8>>,
 }
 
 /// Borrowed packed matrix `[rows, columns]`, row after row: what the products work on. Its bytes are those of a
@@ -47,7 +48,7 @@ impl PackedMatrix {
     /// Returns a matrix of `shape` rows and columns over `bytes`.
     ///
     /// `None` if a row isn't a whole number of blocks, or `bytes` hasn't exactly the length of the rows.
-    pub fn new(ggml_type: &'static GgmlType, shape: [usize; 2], bytes: Arc<[u8]>) -> Option<Self> {
+    pub fn new(ggml_type: &'static GgmlType, shape: [usize; 2], bytes: Arc<Vec<u8>>) -> Option<Self> {
         let row_bytes = ggml_type.byte_len(shape[1])?;
         (shape[0].checked_mul(row_bytes)? == bytes.len()).then_some(Self { ggml_type, shape, row_bytes, bytes })
     }
@@ -88,18 +89,25 @@ impl PackedMatrix {
     /// # Panics
     /// If there is no such row.
     pub fn select_rows(&self, rows: impl IntoIterator<Item = usize>) -> Self {
-        let (mut bytes, mut count) = (Vec::new(), 0);
-        for row in rows {
-            bytes.extend_from_slice(self.row(row));
-            count += 1;
-        }
-        Self { shape: [count, self.shape[1]], bytes: bytes.into(), ..*self }
+        let starts: Vec<usize> = rows.into_iter().map(|row| row * self.row_bytes).collect();
+        let mut bytes = vec![0; starts.len() * self.row_bytes];
+        gather_rows(&self.bytes, 1, &starts, self.row_bytes, &mut bytes);
+        Self { shape: [starts.len(), self.shape[1]], bytes: bytes.into(), ..*self }
+    }
+
+    /// Returns the rows of several matrices, one after the other. `None` if there is none, or they differ in format or columns.
+    pub fn concat(parts: &[Self]) -> Option<Self> {
+        let first = parts.first()?;
+        let is_alike = |part: &Self| part.ggml_type == first.ggml_type && part.shape[1] == first.shape[1];
+        let rows = parts.iter().map(|part| part.shape[0]).sum();
+        let bytes = || parts.iter().map(Self::bytes).collect::<Vec<_>>().concat();
+        parts.iter().all(is_alike).then(|| Self { shape: [rows, first.shape[1]], bytes: bytes().into(), ..*first })
     }
 
     /// Returns the dequantized values, row-major: 4 bytes per value.
     pub fn dequantize(&self) -> Vec<f32> {
         let mut out = vec![0.0; self.shape[0] * self.shape[1]];
-        self.ggml_type.dequantize(&self.bytes, &mut out);
+        self.ggml_type.par_dequantize(&self.bytes, &mut out);
         out
     }
 }

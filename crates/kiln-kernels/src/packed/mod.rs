@@ -26,6 +26,9 @@
 //! [`half_linear`] and [`half_embedding`] are the same for weights that are tensors of 16-bit floats. They are differentiable
 //! in the weight too, with a gradient in f32: full fine-tuning with two bytes per weight.
 
+//!
+//! [`packed_grouped_linear`] is the product with a [`PackedStack`], the packed experts of a mixture.
+
 mod f32x16;
 mod float_formats;
 mod fused;
@@ -35,12 +38,14 @@ mod half;
 mod matrix;
 mod placeholder;
 pub mod quantize;
+mod stack;
 
 pub use ggml_type::{GGML_TYPES, GgmlType};
 pub(crate) use half::HalfMatrix;
 pub use half::{half_embedding, half_linear, half_linear_reference, is_half};
 pub use matrix::PackedMatrix;
 pub use placeholder::{is_placeholder, placeholder};
+pub use stack::{PackedStack, packed_grouped_linear, packed_grouped_linear_reference};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 

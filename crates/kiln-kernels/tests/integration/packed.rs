@@ -2,7 +2,10 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kiln_kernels::{
-    packed::{GGML_TYPES, PackedMatrix, packed_linear, packed_linear_reference},
+    packed::{
+        GGML_TYPES, PackedMatrix, PackedStack, packed_grouped_linear, packed_grouped_linear_reference, packed_linear,
+        packed_linear_reference,
+    },
     testing::{max_abs_diff, to_f64_vec},
 };
 use kiln_spec::Random;
@@ -104,4 +107,58 @@ fn rows_keep_their_bytes() {
     assert_eq!(some.shape(), [3, 64]);
     assert_eq!([some.row(0), some.row(1), some.row(2)], [whole.row(3), whole.row(1), whole.row(1)]);
     assert_eq!(some.dequantize()[..64], whole.dequantize()[3 * 64..]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn grouped_products_and_gradients_are_those_of_the_numbers(
+        seed in any::<u64>(), packing in 0..GGML_TYPES.len(), (groups, rows) in (1usize..6, 1usize..150), blocks in 1usize..3,
+        count in 1usize..60, by_columns in any::<bool>(),
+    ) {
+        let mut random = Random::new(seed, "packed stack", 0, 0);
+        let stack = PackedStack::new(random_matrix(&mut random, packing, [groups * rows, blocks]), groups, by_columns).unwrap();
+        let [_, from, to] = stack.shape();
+        let device = Device::flex().autodiff();
+        let x = random_tensor(&mut random, [count, from], &device).require_grad();
+        let slopes = random_tensor(&mut random, [count, to], &device);
+        // Some groups have no row, some one.
+        let ids: Vec<i32> = (0..count).map(|_| random.uniform_int(groups) as i32).collect();
+        let group = Tensor::from_data(TensorData::new(ids, [count]), &device);
+        let fused = packed_grouped_linear(x.clone(), &stack, group.clone());
+        let right = packed_grouped_linear_reference(x.clone(), &stack, group);
+        let size = max_abs(&right).max(1e-3);
+        prop_assert!(max_abs_diff(&fused, &right) <= 1e-5 * size, "{} {}", GGML_TYPES[packing].name, max_abs_diff(&fused, &right));
+        let slope = |y: Tensor<2>| x.grad(&(y * slopes.clone()).sum().backward()).unwrap();
+        let (fused, right) = (slope(fused), slope(right));
+        let size = max_abs(&right).max(1e-3);
+        prop_assert!(max_abs_diff(&fused, &right) <= 1e-5 * size, "{}", GGML_TYPES[packing].name);
+    }
+}
+
+#[test]
+fn a_grouped_product_is_the_same_by_any_number_of_threads() {
+    let mut random = Random::new(6, "packed stack", 0, 0);
+    let stack = PackedStack::new(random_matrix(&mut random, 5, [4 * 200, 3]), 4, true).unwrap();
+    let x = random_tensor(&mut random, [300, stack.shape()[1]], &Device::flex());
+    let ids: Vec<i32> = (0..300).map(|row| if row == 7 { 3 } else { row % 3 }).collect();
+    let group = Tensor::from_data(TensorData::new(ids, [300]), &Device::flex());
+    let by = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        to_f64_vec(&pool.install(|| packed_grouped_linear(x.clone(), &stack, group.clone())))
+    };
+    assert_eq!(by(1), by(3));
+    assert!(PackedStack::new(random_matrix(&mut random, 5, [7, 1]), 2, true).is_none(), "7 rows are not 2 matrices");
+}
+
+#[test]
+fn matrices_are_put_together_by_rows() {
+    let mut random = Random::new(8, "packed", 0, 0);
+    let [a, b] = [3, 5].map(|rows| random_matrix(&mut random, 3, [rows, 2]));
+    let both = PackedMatrix::concat(&[a.clone(), b.clone()]).unwrap();
+    assert_eq!((both.shape(), both.bytes()), ([8, 64], &[a.bytes(), b.bytes()].concat()[..]));
+    assert!(PackedMatrix::concat(&[]).is_none());
+    assert!(PackedMatrix::concat(&[a.clone(), random_matrix(&mut random, 3, [3, 1])]).is_none());
+    assert!(PackedMatrix::concat(&[a, random_matrix(&mut random, 4, [3, 2])]).is_none());
 }

@@ -6,17 +6,16 @@
 use super::{
     binding::{Binding, TensorLayout},
     family::Family,
+    load_packed::packed_weights,
 };
 use crate::{
     config::ModelConfig,
     model::Model,
     parameters::{NamedParameter, WeightMismatch, map_params, named_parameters},
-    precision::{WeightPrecision, half_type, round_values},
-    tensors::{TensorError, TensorSource, pack_tensor},
+    precision::{WeightPrecision, convert_values},
+    tensors::{TensorError, TensorSource, float_type},
 };
 use burn::tensor::{DType, Device, TensorData};
-use kiln_kernels::packed::{GgmlType, PackedMatrix};
-use kiln_nn::packed_weight::PackedWeight;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Error of loading a model from tensors.
@@ -42,7 +41,7 @@ pub enum LoadWeightsError {
 }
 
 /// Bindings of each parameter whose tensors are in the file. Several are alternatives that must have the same values.
-type BindingsByParameter = BTreeMap<String, Vec<Binding>>;
+pub(super) type BindingsByParameter = BTreeMap<String, Vec<Binding>>;
 
 /// The model of a configuration with the weights of a file, on a device (an autodiff device for training).
 ///
@@ -76,7 +75,10 @@ pub fn load_model_as(
     let outline = Model::without_weights(config);
     let bindings = match_bindings(&outline, family, tensors)?;
     let packed = packed_weights(&outline, &bindings, tensors, (device, precision))?;
-    let weight_dtype = precision.common_dtype(tensors.entries());
+    // Functions of a file's values are not rounded: w + 1 in 16 bits would lose w.
+    let is_mapped = |bindings: &Vec<Binding>| bindings.iter().any(|binding| binding.layout.map.is_some());
+    let weight_dtype =
+        precision.common_dtype(tensors.entries()).filter(|_| !bindings.values().any(is_mapped));
     let mut model = Model::uninitialized(config, packed, device);
     model.weight_dtype = weight_dtype;
     let (packed, matrices) = (model.packed_weights().clone(), outline.matrices);
@@ -90,65 +92,25 @@ pub fn load_model_as(
         let held = precision.matrix_dtype(dtype.map_or("F32", |entry| &entry.dtype));
         let held = if matrices.contains_key(&name) { held } else { DType::F32 };
         result = read_parameter(&name, &bindings, tensors).and_then(|data| {
-            let data = round_values(&name, data, weight_dtype.or(Some(held)))?;
-            param.initialize(data, device, held);
+            let rounding = weight_dtype.or(precision.half_dtype()).unwrap_or(held);
+            let rounding = Some(rounding).filter(|_| !bindings.get(&name).is_some_and(is_mapped));
+            param.initialize(convert_values(&name, data, rounding, held)?, device, held);
             Ok(())
         });
     });
     result.map(|()| model)
 }
 
-/// Weights that stay packed on the CPU: matrices that the file packs row by row. Without autodiff, matrices of 16-bit floats
-/// are packed too, whatever the file has.
-fn packed_weights(
-    outline: &Model,
-    bindings: &BindingsByParameter,
-    tensors: &dyn TensorSource,
-    (device, precision): (&Device, WeightPrecision),
-) -> Result<BTreeMap<String, PackedWeight>, LoadWeightsError> {
-    let mut all = BTreeMap::new();
-    if *device != Device::flex() {
-        return Ok(all);
-    }
-    for (parameter, bindings) in bindings.iter().filter(|(parameter, _)| outline.matrices.contains_key(*parameter)) {
-        let [binding] = &bindings[..] else { continue };
-        let file_dtype = &tensors.entries()[&binding.tensor].dtype;
-        let half = half_type(precision.matrix_dtype(file_dtype));
-        let packed = match half {
-            // On an autodiff device, the parameter itself is of 16-bit floats: it may be trained.
-            Some(_) if device.is_autodiff() => None,
-            Some(half) if half.name != file_dtype => pack_half(binding, tensors, half)?,
-            Some(_) => packed_weight(binding, tensors),
-            None if precision == WeightPrecision::Keep => packed_weight(binding, tensors),
-            None => None,
-        };
-        all.extend(packed.map(|packed| (parameter.clone(), packed)));
-    }
-    Ok(all)
+/// The elements of a tensor that a layout takes, in the tensor's float type. The tensor's memory is released afterward.
+fn extract(layout: &TensorLayout, tensor: &str, tensors: &dyn TensorSource) -> Result<TensorData, TensorError> {
+    let data = layout.extract_stored(tensors.read_stored(tensor)?);
+    tensors.release(tensor);
+    Ok(data)
 }
 
-/// A matrix rounded to 16-bit floats, packed as the file orders it.
-fn pack_half(
-    binding: &Binding,
-    tensors: &dyn TensorSource,
-    half: &'static GgmlType,
-) -> Result<Option<PackedWeight>, LoadWeightsError> {
-    let layout = TensorLayout { transposed: false, ..binding.layout };
-    let values = layout.extract(tensors.read(&binding.tensor)?);
-    let [rows, columns] = values.shape()[..] else { return Ok(None) };
-    let bytes = pack_tensor(half, &binding.tensor, values)?;
-    let matrix = PackedMatrix::new(half, [rows, columns], bytes.into());
-    Ok(matrix.map(|matrix| PackedWeight { matrix, transposed: binding.layout.transposed }))
-}
-
-/// The packed form of a parameter with one tensor; `None` if its rows can't be taken from the file as they are.
-fn packed_weight(binding: &Binding, tensors: &dyn TensorSource) -> Option<PackedWeight> {
-    let matrix = binding.layout.slice_rows(tensors.read_packed(&binding.tensor)?)?;
-    Some(PackedWeight { matrix, transposed: binding.layout.transposed })
-}
-
-/// The family's bindings with the tensor names of this file: without the family's prefix if no tensor has it.
-fn file_bindings(config: &ModelConfig, family: &Family, tensors: &dyn TensorSource) -> Vec<Binding> {
+/// The family's bindings with the tensor names of this file: without the family's prefix if no tensor has it. Bindings of
+/// tensors that the file lacks are alternatives, or missing.
+pub fn file_bindings(config: &ModelConfig, family: &Family, tensors: &dyn TensorSource) -> Vec<Binding> {
     let mut bindings = family.bindings(config);
     if !tensors.entries().keys().any(|name| name.starts_with(family.prefix)) {
         for binding in &mut bindings {
@@ -241,18 +203,27 @@ fn read_parameter(
     tensors: &dyn TensorSource,
 ) -> Result<TensorData, LoadWeightsError> {
     let bindings = bindings.get(name).map(Vec::as_slice).unwrap_or_default();
-    // A tensor of the whole parameter precedes those of its elements.
-    let whole: Vec<Binding> = bindings.iter().filter(|binding| binding.element.is_none()).cloned().collect();
-    let bindings = if whole.is_empty() { bindings } else { &whole };
-    let Some((first, others)) = bindings.split_first() else {
+    if bindings.is_empty() {
         return Err(TensorError::NotFound(name.to_owned()).into());
-    };
+    }
+    read_values(&preferred(bindings), tensors)
+}
+
+/// The bindings of a parameter that are read: those of whole tensors, which precede those of its elements.
+pub(super) fn preferred(bindings: &[Binding]) -> Vec<Binding> {
+    let whole: Vec<Binding> = bindings.iter().filter(|binding| binding.element.is_none()).cloned().collect();
+    if whole.is_empty() { bindings.to_vec() } else { whole }
+}
+
+/// The values of a parameter from the tensors of its elements, or from whole tensors, which must have the same values.
+pub(super) fn read_values(bindings: &[Binding], tensors: &dyn TensorSource) -> Result<TensorData, LoadWeightsError> {
     if let Some(count) = stacked_elements(bindings) {
         return read_stack(bindings, count, tensors);
     }
-    let data = first.layout.extract(tensors.read(&first.tensor)?);
+    let (first, others) = (&bindings[0], &bindings[1..]);
+    let data = extract(&first.layout, &first.tensor, tensors)?;
     for other in others {
-        if other.layout.extract(tensors.read(&other.tensor)?) != data {
+        if extract(&other.layout, &other.tensor, tensors)? != data {
             return Err(LoadWeightsError::TiedWeightsDiffer {
                 first: first.tensor.clone(),
                 second: other.tensor.clone(),
@@ -268,18 +239,35 @@ fn stacked_elements(bindings: &[Binding]) -> Option<usize> {
     elements.collect::<Option<Vec<_>>>()?.first().copied()
 }
 
-/// The values of a stacked parameter from the tensors of its `count` elements.
+/// The values of a stacked parameter from the tensors of its `count` elements, each written to its place.
 fn read_stack(bindings: &[Binding], count: usize, tensors: &dyn TensorSource) -> Result<TensorData, LoadWeightsError> {
-    let (mut values, mut shape) = (Vec::<f32>::new(), vec![count]);
+    let types: Vec<_> = bindings.iter().map(|binding| stored_type(binding, tensors)).collect();
+    let dtype = types.first().copied().filter(|first| types.iter().all(|dtype| dtype == first)).unwrap_or(DType::F32);
+    let (mut bytes, mut shape) = (Vec::new(), vec![count]);
     for index in 0..count {
         let binding = bindings.iter().find(|binding| binding.element == Some((index, count)));
         let binding = binding.ok_or_else(|| TensorError::NotFound(format!("element {index}")))?;
-        let element = binding.layout.extract(tensors.read(&binding.tensor)?);
+        let stored = tensors.read_stored(&binding.tensor)?;
         if index == 0 {
-            shape.extend(element.shape().iter());
-            values.reserve(count * element.shape().num_elements());
+            let element = binding.layout.part_shape(stored.shape());
+            bytes.resize(count * element.iter().product::<usize>() * dtype.size(), 0);
+            shape.extend(element);
         }
-        values.extend(element.iter::<f32>());
+        let size = bytes.len() / count;
+        let out = &mut bytes[index * size..(index + 1) * size];
+        if stored.dtype() == dtype && binding.layout.map.is_none() {
+            binding.layout.extract_to(&stored, out);
+        } else {
+            let element = binding.layout.extract_stored(stored).convert_dtype(dtype);
+            out.copy_from_slice(element.as_bytes());
+        }
+        tensors.release(&binding.tensor);
     }
-    Ok(TensorData::new(values, shape))
+    Ok(TensorData::from_bytes_vec(bytes, shape, dtype))
+}
+
+/// The float type in which the values of a binding's tensor are read.
+fn stored_type(binding: &Binding, tensors: &dyn TensorSource) -> DType {
+    let float = || float_type(&tensors.entries().get(&binding.tensor)?.dtype);
+    if binding.layout.map.is_some() { DType::F32 } else { float().unwrap_or(DType::F32) }
 }

@@ -3,7 +3,8 @@
 use super::{ParamHandle, ParamView, StateDict, for_each_param};
 use crate::{
     model::Model,
-    tensors::{TensorError, TensorInfo, TensorSource},
+    precision::converted,
+    tensors::{StoredTensor, TensorError, TensorInfo, TensorSource, float_type},
 };
 use burn::tensor::{DType, ExecutionError, TensorData};
 use kiln_kernels::packed::is_half;
@@ -71,8 +72,16 @@ impl TensorSource for ModelTensors {
     }
 
     fn read(&self, name: &str) -> Result<TensorData, TensorError> {
-        let parameter = self.parameters.get(name).ok_or_else(|| TensorError::NotFound(name.into()))?;
-        parameter.value().map_err(|error| TensorError::Broken { name: name.into(), reason: error.to_string() })
+        Ok(converted(self.read_stored(name)?.into_data(), DType::F32))
+    }
+
+    fn read_stored(&self, name: &str) -> Result<StoredTensor<'_>, TensorError> {
+        let not_found = || TensorError::NotFound(name.into());
+        let (parameter, info) =
+            self.parameters.get(name).zip(self.entries.get(name)).ok_or_else(not_found)?;
+        let broken = |error: ExecutionError| TensorError::Broken { name: name.into(), reason: error.to_string() };
+        let held = parameter.held_value().map_err(broken)?;
+        Ok(StoredTensor::Owned(converted(held, float_type(&info.dtype).unwrap_or(DType::F32))))
     }
 }
 

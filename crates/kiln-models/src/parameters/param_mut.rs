@@ -2,7 +2,7 @@
 
 use super::{
     any_tensor::AnyTensor,
-    param_view::{ErasedParam, ParamHandle, ParamView},
+    param_view::{ErasedParam, ParamHandle, ParamView, unpacked},
     path::ParameterPath,
 };
 use burn::{
@@ -128,10 +128,10 @@ impl ParamMut<'_> {
     pub fn map(&mut self, f: impl FnOnce(AnyTensor) -> AnyTensor) {
         let view = self.view();
         let half = view.dtype().filter(|dtype| is_half(*dtype));
-        let packed = view.packed().filter(|_| view.is_placeholder()).map(PackedWeight::values);
+        let packed = view.packed().filter(|_| view.is_placeholder()).cloned();
         let device = view.device().without_autodiff();
         self.map_held(|value| match (packed, half) {
-            (Some(values), _) => f(Tensor::<2>::from_data(values, &device).into()),
+            (Some(packed), _) => f(unpacked(&packed, &device)),
             (None, Some(half)) => f(value.cast(DType::F32)).cast(half),
             (None, None) => f(value),
         });

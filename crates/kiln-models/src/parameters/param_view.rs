@@ -184,7 +184,7 @@ impl<'a> ParamView<'a> {
     /// unpacks a packed one for good; on an autodiff device a packed one is dequantized for the caller.
     pub fn tensor(&self) -> AnyTensor {
         match self.packed().filter(|_| self.is_placeholder()) {
-            Some(packed) => packed.to_tensor(&self.device()).into(),
+            Some(packed) => unpacked(packed, &self.device()),
             None => self.param.tensor(),
         }
     }
@@ -218,6 +218,17 @@ impl ParamHandle {
         }
     }
 
+    /// [`value`](Self::value) in the type in which the parameter is held: 16-bit floats as such, also those of a packed matrix.
+    ///
+    /// # Errors
+    /// If the device fails.
+    pub fn held_value(&self) -> Result<TensorData, ExecutionError> {
+        match &self.packed {
+            Some(packed) => Ok(packed.held_values()),
+            None => self.param.tensor().into_data(),
+        }
+    }
+
     /// [`value`](Self::value) where the thread must not wait for the device, as in a browser.
     pub fn value_async(&self) -> ValueFuture {
         value_async(&*self.param, self.packed.as_ref())
@@ -234,6 +245,14 @@ fn value_async(param: &dyn ErasedParam, packed: Option<&PackedWeight>) -> ValueF
     match packed {
         Some(packed) => Box::pin(std::future::ready(Ok(packed.values()))),
         None => param.value_async(),
+    }
+}
+
+/// The values of a packed weight as a tensor on a device, outside of the autodiff graph.
+pub(super) fn unpacked(packed: &PackedWeight, device: &Device) -> AnyTensor {
+    match packed.stack {
+        Some(_) => packed.to_stack_tensor(device).into(),
+        None => packed.to_tensor(device).into(),
     }
 }
 

@@ -7,8 +7,11 @@ use crate::{
     model::Model,
     precision::{WeightPrecision, half_type},
 };
-use burn::tensor::{DType, Device};
-use kiln_kernels::packed::{PackedMatrix, is_half};
+use burn::tensor::{DType, Device, TensorData};
+use kiln_kernels::{
+    cpu::rows::{copied_bytes, transposed},
+    packed::{PackedMatrix, is_half},
+};
 use kiln_nn::{Initializer, packed_weight::PackedWeight};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -104,31 +107,32 @@ impl HeldWeights {
         }
     }
 
-    /// Packs the matrices of 16-bit floats, as inference on the CPU holds them.
+    /// Packs the matrices of 16-bit floats and their stacks, as inference on the CPU holds them.
     fn pack_half_matrices(&mut self, model: &Model) {
-        for (name, transposed) in &model.matrices {
-            let Some(half) = self.values.get(name).and_then(|data| half_type(data.dtype())) else { continue };
-            let Some(data) = self.values.remove(name) else { continue };
-            let [height, width] = data.shape()[..] else { continue };
-            let (bytes, shape) = match transposed {
-                true => (transpose_pairs(data.as_bytes(), [height, width]), [width, height]),
-                false => (data.as_bytes().to_vec(), [height, width]),
-            };
-            if let Some(matrix) = PackedMatrix::new(half, shape, bytes.into()) {
-                self.packed.insert(name.clone(), PackedWeight { matrix, transposed: *transposed });
+        let stacks = model.stacks.iter().map(|name| (name, &true));
+        for (name, by_columns) in model.matrices.iter().chain(stacks) {
+            if let Some(packed) = self.values.get(name).and_then(|data| pack_half(data, *by_columns)) {
+                self.values.remove(name);
+                self.packed.insert(name.clone(), packed);
             }
         }
     }
 }
 
-/// A row-major matrix of two-byte elements, transposed.
-fn transpose_pairs(bytes: &[u8], [rows, columns]: [usize; 2]) -> Vec<u8> {
-    let (pairs, _) = bytes.as_chunks::<2>();
-    let mut out = Vec::with_capacity(bytes.len());
-    for column in 0..columns {
-        (0..rows).for_each(|row| out.extend_from_slice(&pairs[row * columns + column]));
-    }
-    out
+/// The packed form of a matrix or stack of 16-bit floats, packed by columns or rows; `None` for other types.
+fn pack_half(data: &TensorData, by_columns: bool) -> Option<PackedWeight> {
+    let (half, shape) = (half_type(data.dtype())?, data.shape().to_vec());
+    let (stack, [height, width]) = match shape[..] {
+        [height, width] => (None, [height, width]),
+        [count, height, width] => (Some(count), [height, width]),
+        _ => return None,
+    };
+    let (bytes, [rows, columns]) = match by_columns {
+        true => (transposed(data.as_bytes(), 2, [height, width]), [width, height]),
+        false => (copied_bytes(data.as_bytes()), [height, width]),
+    };
+    let matrix = PackedMatrix::new(half, [stack.unwrap_or(1) * rows, columns], bytes.into())?;
+    Some(PackedWeight { matrix, transposed: by_columns, stack })
 }
 
 /// The model with these weights in place of its own, held in their types or as `precision` says. Parameters keep their ids,
@@ -143,7 +147,7 @@ pub fn load_held_weights(
     mut weights: HeldWeights,
     precision: WeightPrecision,
 ) -> Result<Model, WeightMismatch> {
-    let packed_shapes = weights.packed.iter().map(|(name, packed)| (name.clone(), packed.shape().to_vec()));
+    let packed_shapes = weights.packed.iter().map(|(name, packed)| (name.clone(), packed.parameter_shape()));
     let shapes = weights.values.iter().map(|(name, data)| (name.clone(), data.shape().to_vec()));
     compare(model, shapes.chain(packed_shapes).collect())?;
     weights.convert(precision, model);

@@ -6,7 +6,7 @@ use kiln_kernels::{
     testing::max_abs_diff,
 };
 use kiln_models::{
-    Model, ModelTensors, for_each_param, hf, map_params, named_parameters, state_dict,
+    Model, ModelTensors, WeightPrecision, for_each_param, hf, map_params, named_parameters, state_dict,
     tensors::{TensorError, TensorInfo, TensorSource},
 };
 use kiln_nn::Context;
@@ -14,11 +14,10 @@ use kiln_spec::{Direction, Layout, Random};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// Random tensors, matrices packed; `offers_packed` says whether `read_packed` returns them.
+/// Random tensors, those with rows packed.
 pub struct Packed {
     entries: BTreeMap<String, TensorInfo>,
     matrices: BTreeMap<String, PackedMatrix>,
-    offers_packed: bool,
     /// Factor of the values that aren't packed.
     pub scale: f32,
 }
@@ -30,7 +29,11 @@ impl Packed {
             (name.clone(), TensorInfo { shape: shape.clone(), dtype: packing.name.into() })
         };
         let matrix = |(name, shape): &(String, Vec<usize>)| {
-            let [rows, columns] = shape[..] else { return None };
+            let [outer @ .., columns] = &shape[..] else { return None };
+            let (rows, columns) = (outer.iter().product::<usize>(), *columns);
+            if outer.is_empty() {
+                return None;
+            }
             let mut random = Random::new(1, name, 0, 0);
             let mut bytes: Vec<u8> =
                 (0..packing.byte_len(rows * columns)?).map(|_| random.uniform_int(256) as u8).collect();
@@ -49,7 +52,6 @@ impl Packed {
         Self {
             entries: shapes.iter().map(entry).collect(),
             matrices: shapes.iter().filter_map(matrix).collect(),
-            offers_packed: true,
             scale: 1.0,
         }
     }
@@ -74,7 +76,7 @@ impl TensorSource for Packed {
     }
 
     fn read_packed(&self, name: &str) -> Option<PackedMatrix> {
-        self.matrices.get(name).filter(|_| self.offers_packed).cloned()
+        self.matrices.get(name).cloned()
     }
 }
 
@@ -100,6 +102,12 @@ pub fn families() -> Vec<(Value, usize)> {
 fn load(config: &Value, tensors: &Packed, device: &Device) -> Model {
     let (family, config) = hf::read_config(config).unwrap();
     hf::load_model(&config, family, tensors, device).unwrap()
+}
+
+/// The model with all weights dequantized.
+fn load_f32(config: &Value, tensors: &Packed) -> Model {
+    let (family, config) = hf::read_config(config).unwrap();
+    hf::load_model_as(&config, family, tensors, &Device::flex(), WeightPrecision::F32).unwrap()
 }
 
 /// The tensors that the family's files hold for this model.
@@ -135,12 +143,11 @@ fn packed_models_compute_what_their_values_do() {
             .into_iter()
             .chain(["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_XS"])
         {
-            let mut tensors = Packed::new(packing, shapes.clone());
+            let tensors = Packed::new(packing, shapes.clone());
             let packed = load(&config, &tensors, &Device::flex());
             let what = format!("{} in {packing}", config["model_type"]);
             assert_eq!(packed.packed_weights().len(), count, "{what}");
-            tensors.offers_packed = false;
-            let plain = load(&config, &tensors, &Device::flex());
+            let plain = load_f32(&config, &tensors);
             assert!(plain.packed_weights().is_empty());
             let difference = |ids: &[i32]| {
                 let (found, right) = (logits(&packed, ids), logits(&plain, ids));

@@ -1,11 +1,14 @@
-//! Tensors of `.safetensors` files, converted to f32 when they are read.
+//! Tensors of `.safetensors` files, in their own type or converted to f32 when they are read.
 //!
 //! Format: <https://huggingface.co/docs/safetensors>: 8 bytes of header length, a JSON header, the tensors' bytes.
 
 use super::{LoadError, ModelBytes};
 use burn::tensor::{TensorData, bf16, f16};
-use kiln_kernels::packed::{GgmlType, PackedMatrix};
-use kiln_models::tensors::{TensorError, TensorInfo, TensorSource};
+use kiln_kernels::{
+    cpu::rows::copied_bytes,
+    packed::{GgmlType, PackedMatrix},
+};
+use kiln_models::tensors::{StoredTensor, TensorError, TensorInfo, TensorSource, float_type};
 use safetensors::{Dtype, SafeTensors};
 use std::{
     collections::BTreeMap,
@@ -15,8 +18,8 @@ use std::{
 
 /// The tensors of one safetensors file, or of several shards.
 ///
-/// Opening reads the headers and checks them against the lengths of the files. Reading a tensor converts F16, BF16 and
-/// F64 to f32 and then [releases](ModelBytes::release) its bytes.
+/// Opening reads the headers and checks them against the lengths of the files. [`read`](TensorSource::read) converts F16, BF16
+/// and F64 to f32 and then [releases](ModelBytes::release) the tensor's bytes; [`read_stored`](TensorSource::read_stored) borrows them.
 #[derive(Debug)]
 pub struct SafeTensorsFiles<B> {
     files: Vec<B>,
@@ -88,27 +91,45 @@ impl<B: ModelBytes> TensorSource for SafeTensorsFiles<B> {
     }
 
     fn read(&self, name: &str) -> Result<TensorData, TensorError> {
-        let (Some(location), Some(entry)) = (self.locations.get(name), self.entries.get(name)) else {
-            return Err(TensorError::NotFound(name.into()));
-        };
-        let file = &self.files[location.file_index];
-        let bytes = &file.as_ref()[location.byte_range.clone()];
-        let values = decode_f32(bytes, location.dtype).ok_or_else(|| TensorError::Broken {
+        let (bytes, dtype, entry) = self.stored(name).ok_or_else(|| TensorError::NotFound(name.into()))?;
+        let values = decode_f32(bytes, dtype).ok_or_else(|| TensorError::Broken {
             name: name.into(),
             reason: format!("stored as {}; Kiln reads F32, F16, BF16 and F64", entry.dtype),
         })?;
-        file.release(location.byte_range.clone());
+        self.release(name);
         Ok(TensorData::new(values, entry.shape.clone()))
     }
 
+    fn read_stored(&self, name: &str) -> Result<StoredTensor<'_>, TensorError> {
+        let little_endian = self.stored(name).filter(|_| cfg!(target_endian = "little"));
+        match little_endian.and_then(|(bytes, _, entry)| Some((bytes, entry, float_type(&entry.dtype)?))) {
+            Some((bytes, entry, dtype)) => Ok(StoredTensor::Borrowed { bytes, shape: &entry.shape, dtype }),
+            None => self.read(name).map(StoredTensor::Owned),
+        }
+    }
+
+    fn release(&self, name: &str) {
+        if let Some(location) = self.locations.get(name) {
+            self.files[location.file_index].release(location.byte_range.clone());
+        }
+    }
+
     fn read_packed(&self, name: &str) -> Option<PackedMatrix> {
-        let (location, entry) = (self.locations.get(name)?, self.entries.get(name)?);
-        let [rows, columns] = entry.shape[..] else { return None };
+        let (bytes, _, entry) = self.stored(name)?;
+        let [outer @ .., columns] = &entry.shape[..] else { return None };
+        let (rows, columns) = (outer.iter().product(), *columns);
         let packing = GgmlType::from_name(&entry.dtype).filter(|packing| packing.has_mat_vec())?;
-        let file = &self.files[location.file_index];
-        let packed = PackedMatrix::new(packing, [rows, columns], file.as_ref()[location.byte_range.clone()].into());
-        file.release(location.byte_range.clone());
+        let packed = PackedMatrix::new(packing, [rows, columns], copied_bytes(bytes).into());
+        self.release(name);
         packed
+    }
+}
+
+impl<B: ModelBytes> SafeTensorsFiles<B> {
+    /// Bytes, type and description of a tensor.
+    fn stored(&self, name: &str) -> Option<(&[u8], Dtype, &TensorInfo)> {
+        let (location, entry) = (self.locations.get(name)?, self.entries.get(name)?);
+        Some((&self.files[location.file_index].as_ref()[location.byte_range.clone()], location.dtype, entry))
     }
 }
 

@@ -54,13 +54,14 @@ pub struct SaveOptions<'a> {
     pub generation_config: Option<&'a Value>,
     /// Largest size of a weight file in bytes (default: 5 GB). Larger models are split into shards with an index.
     pub max_shard_size: usize,
-    /// Data type of the weights: F32 (default), F16 or BF16.
-    pub dtype: WeightDtype,
+    /// Data type of the weights: F32, F16 or BF16. `None` (default): each tensor keeps the type of its weights, so that a model
+    /// of bf16 is saved in bf16.
+    pub dtype: Option<WeightDtype>,
 }
 
 impl Default for SaveOptions<'_> {
     fn default() -> Self {
-        Self { config_json: None, generation_config: None, max_shard_size: 5_000_000_000, dtype: WeightDtype::F32 }
+        Self { config_json: None, generation_config: None, max_shard_size: 5_000_000_000, dtype: None }
     }
 }
 
@@ -78,8 +79,8 @@ pub fn save(
     options: SaveOptions,
 ) -> Result<&'static Family, SaveError> {
     let (family, mut json) = hf::to_config_json(config, options.config_json)?;
-    json["dtype"] = torch_dtype(options.dtype)?.into();
     let tensors = hf::export_tensors(config, family, weights)?;
+    json["dtype"] = torch_dtype(options.dtype.unwrap_or(common_dtype(tensors.entries())))?.into();
     fs::create_dir_all(folder).map_err(io_error(folder))?;
     let shards = split_into_shards(&tensors, options);
     for (name, shard) in &shards {
@@ -113,6 +114,22 @@ fn remove_stale_files(folder: &Path, is_stale: impl Fn(&str) -> bool) -> Result<
     Ok(())
 }
 
+/// The type that keeps the weights of a tensor.
+fn own_dtype(entry: &TensorInfo) -> WeightDtype {
+    match &*entry.dtype {
+        "F16" => WeightDtype::F16,
+        "BF16" => WeightDtype::BF16,
+        _ => WeightDtype::F32,
+    }
+}
+
+/// The type of all tensors with two or more dimensions, if it is one; otherwise f32.
+fn common_dtype(entries: &BTreeMap<String, TensorInfo>) -> WeightDtype {
+    let mut matrices = entries.values().filter(|entry| entry.shape.len() > 1).map(own_dtype);
+    let first = matrices.next().unwrap_or_default();
+    if matrices.all(|dtype| dtype == first) { first } else { WeightDtype::F32 }
+}
+
 /// The value of `dtype` in `config.json`.
 fn torch_dtype(dtype: WeightDtype) -> Result<&'static str, ValidationError> {
     match dtype {
@@ -132,7 +149,8 @@ const SAFETENSORS_METADATA: [(&str, &str); 1] = [("format", "pt")];
 /// # Errors
 /// If a tensor cannot be read, or the file cannot be written.
 pub fn save_tensors(file: &Path, tensors: &dyn TensorSource) -> Result<(), SaveError> {
-    let one_file = SaveOptions { max_shard_size: usize::MAX, ..SaveOptions::default() };
+    let one_file =
+        SaveOptions { max_shard_size: usize::MAX, dtype: Some(WeightDtype::F32), ..SaveOptions::default() };
     split_into_shards(tensors, one_file).iter().try_for_each(|(_, shard)| write_tensors(file, shard))
 }
 
@@ -163,7 +181,8 @@ fn split_into_shards<'a>(tensors: &'a dyn TensorSource, options: SaveOptions) ->
     let mut shards = vec![Shard::new()];
     let mut shard_size = 0;
     for (name, entry) in tensors.entries() {
-        let pending = PendingTensor { tensors, name, entry, dtype: options.dtype, error: RefCell::default() };
+        let dtype = options.dtype.unwrap_or(own_dtype(entry));
+        let pending = PendingTensor { tensors, name, entry, dtype, error: RefCell::default() };
         let size = (&pending).data_len();
         if shard_size + size > options.max_shard_size && shard_size > 0 {
             shards.push(Shard::new());
@@ -216,8 +235,8 @@ impl View for &PendingTensor<'_> {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        let read = self.tensors.read(self.name);
-        let bytes = read.and_then(|data| pack_tensor(self.dtype.packing(), self.name, data));
+        let read = self.tensors.read_stored(self.name);
+        let bytes = read.and_then(|data| pack_tensor(self.dtype.packing(), self.name, data.into_data()));
         Cow::Owned(bytes.unwrap_or_else(|error| {
             self.error.replace(Some(error));
             Vec::new()

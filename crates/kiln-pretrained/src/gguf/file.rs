@@ -16,7 +16,7 @@ use kiln_kernels::packed::PackedMatrix;
 use kiln_models::{
     DtypeSummary, ModelConfig, WeightPrecision,
     hf::{self, Family},
-    tensors::{TensorError, TensorInfo, TensorSource},
+    tensors::{StoredTensor, TensorError, TensorInfo, TensorSource},
 };
 use kiln_nn::head::Pooling;
 use kiln_spec::ValidationError;
@@ -204,6 +204,14 @@ impl<B: ModelBytes> TensorSource for GgufFile<B> {
 
     fn read(&self, name: &str) -> Result<TensorData, TensorError> {
         self.parts.read(name)
+    }
+
+    fn read_stored(&self, name: &str) -> Result<StoredTensor<'_>, TensorError> {
+        self.parts.read_stored(name)
+    }
+
+    fn release(&self, name: &str) {
+        self.parts.release(name);
     }
 
     fn read_packed(&self, name: &str) -> Option<PackedMatrix> {

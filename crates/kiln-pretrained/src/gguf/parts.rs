@@ -7,7 +7,7 @@ use super::{
 use crate::files::{LoadError, ModelBytes};
 use burn::tensor::TensorData;
 use kiln_kernels::packed::PackedMatrix;
-use kiln_models::tensors::{TensorError, TensorInfo, TensorSource};
+use kiln_models::tensors::{StoredTensor, TensorError, TensorInfo, TensorSource};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -158,21 +158,23 @@ impl<B: ModelBytes> TensorSource for GgufParts<B> {
     fn read(&self, name: &str) -> Result<TensorData, TensorError> {
         let part = self.part(name).ok_or_else(|| TensorError::NotFound(name.into()))?;
         let data = part.read(name)?;
-        release(part, name);
+        self.release(name);
         Ok(data)
     }
 
-    fn read_packed(&self, name: &str) -> Option<PackedMatrix> {
-        let part = self.part(name)?;
-        let packed = part.read_packed(name)?;
-        release(part, name);
-        Some(packed)
+    fn read_stored(&self, name: &str) -> Result<StoredTensor<'_>, TensorError> {
+        self.part(name).ok_or_else(|| TensorError::NotFound(name.into()))?.read_stored(name)
     }
-}
 
-/// Releases the bytes of a tensor that was read.
-fn release<B: ModelBytes>(reader: &GgufReader<B>, name: &str) {
-    if let Some(range) = reader.byte_range(name) {
-        reader.bytes().release(range);
+    fn release(&self, name: &str) {
+        if let Some((part, range)) = self.part(name).and_then(|part| Some((part, part.byte_range(name)?))) {
+            part.bytes().release(range);
+        }
+    }
+
+    fn read_packed(&self, name: &str) -> Option<PackedMatrix> {
+        let packed = self.part(name)?.read_packed(name)?;
+        self.release(name);
+        Some(packed)
     }
 }

@@ -13,8 +13,11 @@ use super::{
     write::{ALIGNMENT, ALIGNMENT_KEY},
 };
 use burn::tensor::TensorData;
-use kiln_kernels::packed::{GgmlType, PackedMatrix};
-use kiln_models::tensors::{TensorError, TensorInfo, TensorSource, num_elements};
+use kiln_kernels::{
+    cpu::rows::copied_bytes,
+    packed::{GgmlType, PackedMatrix},
+};
+use kiln_models::tensors::{StoredTensor, TensorError, TensorInfo, TensorSource, float_type, num_elements};
 use std::{collections::BTreeMap, ops::Range};
 
 /// A GGUF file whose bytes are in `B`: a vector, a slice or a memory map.
@@ -181,13 +184,23 @@ impl<B: AsRef<[u8]>> TensorSource for GgufReader<B> {
             return Err(TensorError::NotFound(name.into()));
         };
         let mut values = vec![0.0; entry.shape.iter().product()];
-        packing.dequantize(bytes, &mut values);
+        packing.par_dequantize(bytes, &mut values);
         Ok(TensorData::new(values, entry.shape.clone()))
     }
 
+    fn read_stored(&self, name: &str) -> Result<StoredTensor<'_>, TensorError> {
+        let little_endian = self.packed_bytes(name).filter(|_| cfg!(target_endian = "little"));
+        let stored = little_endian.zip(self.entries.get(name));
+        match stored.and_then(|((packing, bytes), entry)| Some((bytes, &entry.shape, float_type(packing.name)?))) {
+            Some((bytes, shape, dtype)) => Ok(StoredTensor::Borrowed { bytes, shape, dtype }),
+            None => self.read(name).map(StoredTensor::Owned),
+        }
+    }
+
     fn read_packed(&self, name: &str) -> Option<PackedMatrix> {
-        let [rows, columns] = self.entries.get(name)?.shape[..] else { return None };
+        let [outer @ .., columns] = &self.entries.get(name)?.shape[..] else { return None };
+        let (rows, columns) = (outer.iter().product(), *columns);
         let (packing, bytes) = self.packed_bytes(name).filter(|(packing, _)| packing.has_mat_vec())?;
-        PackedMatrix::new(packing, [rows, columns], bytes.into())
+        PackedMatrix::new(packing, [rows, columns], copied_bytes(bytes).into())
     }
 }

@@ -19,6 +19,20 @@ use std::path::PathBuf;
 /// Tolerance relative to the largest output. Both sides compute in f32; measured differences are a few 1e-6.
 pub const TOLERANCE: f64 = 1e-4;
 
+/// Names of the test cases of encoders and encoder-decoders.
+pub const CASES: [&str; 10] = [
+    "bert-masked",
+    "bert-untied",
+    "bert-bare",
+    "bert-classes",
+    "roberta-masked",
+    "roberta-classes",
+    "t5-tied",
+    "t5-gated",
+    "mt5-untied",
+    "mt5-tied",
+];
+
 pub struct Case {
     pub name: &'static str,
     pub folder: PathBuf,

@@ -1,20 +1,27 @@
 //! Stacked matrices of all experts: one tensor `[E, in, out]` per linear map.
 //!
-//! Rows are multiplied with the matrix of their expert by the kernel [`grouped_linear`].
+//! Rows are multiplied with the matrix of their expert by the kernel [`grouped_linear`], or, where the stack is held packed
+//! (quantized or of 16-bit floats), by [`packed_grouped_linear`], which dequantizes tiles of the experts that have rows.
 
 use super::{ExpertConfig, expert_intermediate};
-use crate::{init::Initializer, part::feed_forward::activation::Activation, variant::BuildContext};
+use crate::{init::Initializer, packed_weight::is_without_values, part::feed_forward::activation::Activation, variant::BuildContext};
 use burn::{
     module::{Module, Param},
     tensor::{Int, Tensor},
 };
-use kiln_kernels::grouped_linear::grouped_linear;
+use kiln_kernels::{
+    grouped_linear::grouped_linear,
+    packed::{PackedStack, packed_grouped_linear},
+};
 
 /// Linear map of each expert, stacked.
 #[derive(Module, Debug)]
 pub struct StackedLinear {
     /// Weights, `[E, in, out]`, normal with standard deviation scale / √in.
     weight: Param<Tensor<3>>,
+    /// Packed form of the weights, if they were loaded packed: see [`crate::packed_weight`].
+    #[module(skip)]
+    packed: Option<PackedStack>,
     /// Biases, `[E, out]`.
     bias: Option<Param<Tensor<2>>>,
 }
@@ -23,15 +30,19 @@ impl StackedLinear {
     /// Builds the maps `[E, in, out]` under `name`.
     fn new(name: &str, shape: [usize; 3], bias: bool, scale: f64, init: &mut Initializer) -> Self {
         let [experts, from, to] = shape;
-        init.scope(name, |init| Self {
-            weight: init.normal("weight", shape, scale / (from as f64).sqrt()),
-            bias: bias.then(|| init.constant([experts, to], 0.0)),
+        init.scope(name, |init| {
+            let (weight, packed) = init.packable_stack("weight", shape, scale / (from as f64).sqrt());
+            Self { weight, packed, bias: bias.then(|| init.constant([experts, to], 0.0)) }
         })
     }
 
     /// Maps each row with its expert: `x [1, R, in]`, `expert [R] → [1, R, out]`.
     fn forward(&self, x: Tensor<3>, expert: &Tensor<1, Int>) -> Tensor<3> {
-        let y = grouped_linear(x.squeeze_dim(0), self.weight.val(), expert.clone());
+        let x = x.squeeze_dim(0);
+        let y = match self.packed.as_ref().filter(|_| is_without_values(&self.weight)) {
+            Some(packed) => packed_grouped_linear(x, packed, expert.clone()),
+            None => grouped_linear(x, self.weight.val(), expert.clone()),
+        };
         let y = match &self.bias {
             Some(bias) => y + bias.val().select(0, expert.clone()),
             None => y,
@@ -41,7 +52,7 @@ impl StackedLinear {
 
     /// Floating-point operations per row.
     fn flops(&self) -> f64 {
-        let [_, from, to] = self.weight.shape().dims();
+        let [_, from, to] = self.weight.lazy_shape().dims();
         2.0 * (from * to) as f64
     }
 }
@@ -99,6 +110,6 @@ impl StackedExperts {
 
     /// Returns the intermediate size N of an expert.
     pub fn intermediate(&self) -> usize {
-        self.up.weight.dims()[2]
+        self.up.weight.lazy_shape().dims::<3>()[2]
     }
 }

@@ -12,9 +12,8 @@ use super::{
     source_files::{COPIED_FILES, Files},
     tokenizer_files,
 };
-use burn::tensor::DType;
 use kiln_data::tokenizer::TokenRoles;
-use kiln_models::{Model, ModelTensors, tensors::WeightDtype};
+use kiln_models::{ModelTensors, tensors::WeightDtype};
 use kiln_nn::head::HeadConfig;
 use kiln_pretrained::files::{CONFIG_FILE, SaveOptions, save, save_bytes, save_json};
 use kiln_train::pretrained::{ModelSource, PROJECTION, SourceModel};
@@ -35,7 +34,7 @@ pub(super) fn write_folder(args: &Args, source: &ModelSource, weights: &SourceMo
         config_json: weights.config_json.as_ref(),
         generation_config: generation.as_ref(),
         max_shard_size: usize::try_from(shard_bytes).unwrap_or(usize::MAX),
-        dtype: args.dtype.map_or(own_dtype(&weights.model), WeightDtype::from),
+        dtype: args.dtype.map(WeightDtype::from),
     };
     let mut config = without_pooling(weights.model.config());
     let mut tensors = ModelTensors::new(&weights.model);
@@ -52,15 +51,6 @@ pub(super) fn write_folder(args: &Args, source: &ModelSource, weights: &SourceMo
     write_files(&args.out, &files)?;
     losses::report(source, &losses::of_folder(source, &files)?);
     Ok(family.name)
-}
-
-/// The type in which the weights are written without a flag: 16 bits if the model has been rounded to them, else f32.
-fn own_dtype(model: &Model) -> WeightDtype {
-    match model.weight_dtype() {
-        Some(DType::BF16) => WeightDtype::BF16,
-        Some(DType::F16) => WeightDtype::F16,
-        _ => WeightDtype::F32,
-    }
 }
 
 /// Writes the files into the folder `out`. Removes tokenizer files of an earlier export, which would be read as a part of this

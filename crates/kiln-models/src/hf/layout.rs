@@ -1,0 +1,308 @@
+//! Layouts applied: a parameter's elements taken from a tensor of the file, and put back.
+//!
+//! Elements are moved as they are, two or four bytes each, so that 16-bit floats stay 16-bit floats. A [`ValueMap`](super::ValueMap) computes in
+//! f32 and gives f32: the one rounding to 16 bits is that of a file that is written.
+
+use super::{
+    binding::{Slice, TensorLayout, transpose_shape},
+    row_permutation::RowPermutation,
+};
+use crate::tensors::{StoredTensor, into_bytes};
+use burn::tensor::{DType, TensorData};
+use kiln_kernels::{
+    cpu::rows::{copy_bytes, gather_rows, gather_transposed, scatter_rows, transposed},
+    packed::PackedMatrix,
+};
+use std::ops::Range;
+
+/// Pieces of a tensor that make up a part of it, in row-major order: whole rows of the part, or, if a slice of the last axis
+/// has several groups, a piece of a row for each group.
+struct Pieces {
+    /// First element of each piece.
+    starts: Vec<usize>,
+    /// Number of elements of each piece.
+    width: usize,
+    /// Shape of the part.
+    shape: Vec<usize>,
+}
+
+impl Pieces {
+    /// The pieces with whole rows, of one element in a vector, in another order.
+    fn with_row_order(self, order: RowPermutation) -> Self {
+        let Self { starts, width, shape } = self;
+        let (starts, width) = match &shape[..] {
+            [_] => (starts.into_iter().flat_map(|start| start..start + width).collect(), 1),
+            _ => (starts, width),
+        };
+        let rows = starts.len();
+        Self { starts: (0..rows).map(|row| starts[order.file_row(rows, row)]).collect(), width, shape }
+    }
+}
+
+impl TensorLayout {
+    /// The rows of a packed tensor of this shape that are the parameter's, still packed; `None` for a slice across rows.
+    pub(super) fn slice_rows(&self, tensor: PackedMatrix, shape: &[usize]) -> Option<PackedMatrix> {
+        let (_, outer) = shape.split_last()?;
+        match self.slice {
+            _ if self.map.is_some() => None,
+            None if self.row_order.is_none() => Some(tensor),
+            Some(slice) if slice.axis >= outer.len() => None,
+            _ => Some(tensor.select_rows(self.element_ranges(outer).into_iter().flatten())),
+        }
+    }
+
+    /// The parameter's values, from the file's tensor (of the shape [`file_shape`](Self::file_shape)), in the tensor's type if
+    /// that is f32, f16 or bf16, otherwise in f32. A [`ValueMap`](super::ValueMap) gives f32.
+    ///
+    /// # Panics
+    /// If the tensor has another shape.
+    pub fn extract(&self, tensor: TensorData) -> TensorData {
+        if *self == Self::default() { tensor } else { self.extract_stored(StoredTensor::Owned(tensor)) }
+    }
+
+    /// [`extract`](Self::extract) of a tensor that may be borrowed: its elements are copied once, to their places.
+    ///
+    /// # Panics
+    /// As [`extract`](Self::extract).
+    pub fn extract_stored(&self, tensor: StoredTensor) -> TensorData {
+        if *self == Self::default() {
+            return tensor.into_data();
+        }
+        let tensor = movable(tensor);
+        let (shape, dtype) = (self.part_shape(tensor.shape()), tensor.dtype());
+        let mut bytes = vec![0; shape.iter().product::<usize>() * dtype.size()];
+        self.extract_to(&tensor, &mut bytes);
+        let data = TensorData::from_bytes_vec(bytes, shape, dtype);
+        match self.map {
+            Some(map) => mapped(data, |value| map.apply(value)),
+            None => data,
+        }
+    }
+
+    /// Shape of what [`extract`](Self::extract) takes from a tensor of this shape.
+    ///
+    /// # Panics
+    /// If the slice's axis is not one of the shape's.
+    pub fn part_shape(&self, tensor: &[usize]) -> Vec<usize> {
+        let mut shape = tensor.to_vec();
+        if let Some(slice) = self.slice {
+            shape[slice.axis] = slice.groups * slice.width;
+        }
+        if self.transposed {
+            transpose_shape(&mut shape);
+        }
+        shape
+    }
+
+    /// Writes the elements that [`extract`](Self::extract) takes to `out`, without the [`ValueMap`](super::ValueMap).
+    ///
+    /// # Panics
+    /// If elements are not of f32, f16 or bf16, or `out` has another length.
+    pub(super) fn extract_to(&self, tensor: &StoredTensor, out: &mut [u8]) {
+        let Pieces { starts, width, shape } = self.pieces(tensor.shape());
+        let (bytes, size) = (tensor.bytes(), tensor.dtype().size());
+        match (self.transposed, &shape[..]) {
+            (true, [.., height, row]) if *row == width => {
+                gather_transposed(bytes, size, &starts, [*height, *row], out);
+            }
+            (true, [.., height, row]) => {
+                let mut part = vec![0; out.len()];
+                gather_rows(bytes, size, &starts, width, &mut part);
+                copy_bytes(&transposed(&part, size, [*height, *row]), out);
+            }
+            _ if self.slice.is_none() && self.row_order.is_none() => copy_bytes(bytes, out),
+            _ => gather_rows(bytes, size, &starts, width, out),
+        }
+    }
+
+    /// The reverse of [`extract`](Self::extract): the file's tensor with the parameter's values in their place, in the
+    /// parameter's type (f32 after a [`ValueMap`](super::ValueMap)).
+    ///
+    /// `tensor` holds the parameters inserted before; without it the rest of the tensor is 0. If the two are of different
+    /// types, the result is f32.
+    pub fn insert(&self, parameter: TensorData, tensor: Option<TensorData>) -> TensorData {
+        let shape = self.file_shape(parameter.shape());
+        let parameter = match self.map {
+            Some(map) => mapped(parameter, |value| map.invert(value)),
+            None => parameter,
+        };
+        let (mut parameter, mut tensor) = (movable(StoredTensor::Owned(parameter)).into_data(), tensor);
+        if tensor.as_ref().is_some_and(|tensor| tensor.dtype() != parameter.dtype()) {
+            parameter = parameter.convert::<f32>();
+            tensor = tensor.map(TensorData::convert::<f32>);
+        }
+        let (dtype, size) = (parameter.dtype(), parameter.dtype().size());
+        let part = match (self.transposed, &parameter.shape().to_vec()[..]) {
+            (true, [.., height, width]) => transposed(parameter.as_bytes(), size, [*height, *width]),
+            _ => into_bytes(parameter),
+        };
+        if self.slice.is_none() && self.row_order.is_none() {
+            return TensorData::from_bytes_vec(part, shape, dtype);
+        }
+        let mut bytes = tensor.map_or_else(|| vec![0; shape.iter().product::<usize>() * size], into_bytes);
+        let Pieces { starts, width, .. } = self.pieces(&shape);
+        scatter_rows(&part, size, &starts, width, &mut bytes);
+        TensorData::from_bytes_vec(bytes, shape, dtype)
+    }
+
+    /// The pieces of a tensor of this shape that the parameter consists of, in the parameter's order of rows.
+    fn pieces(&self, shape: &[usize]) -> Pieces {
+        let pieces = self.sliced_pieces(shape);
+        match self.row_order {
+            None => pieces,
+            Some(order) => pieces.with_row_order(order),
+        }
+    }
+
+    /// The pieces of a tensor of this shape that the slice takes.
+    fn sliced_pieces(&self, shape: &[usize]) -> Pieces {
+        let row = shape.last().copied().unwrap_or(1);
+        let Some(slice) = self.slice else {
+            let starts = (0..shape.iter().product()).step_by(row.max(1)).collect();
+            return Pieces { starts, width: row, shape: shape.to_vec() };
+        };
+        let width = if slice.axis + 1 == shape.len() { slice.width } else { row };
+        let starts = slice.runs(shape).flat_map(|run| run.step_by(width.max(1))).collect();
+        let mut shape = shape.to_vec();
+        shape[slice.axis] = slice.groups * slice.width;
+        Pieces { starts, width, shape }
+    }
+
+    /// Elements of a tensor of this shape that the parameter is read from, as ranges of row-major indices: in ascending order
+    /// within each group of rows that keeps its order.
+    ///
+    /// # Panics
+    /// If the slice's axis is not one of the shape's.
+    pub fn element_ranges(&self, shape: &[usize]) -> Vec<Range<usize>> {
+        let Pieces { starts, width, .. } = self.pieces(shape);
+        starts.into_iter().map(|start| start..start + width).collect()
+    }
+}
+
+impl Slice {
+    /// Ranges of consecutive elements that the slice takes from a tensor of this shape, in row-major order.
+    fn runs(self, shape: &[usize]) -> impl Iterator<Item = Range<usize>> {
+        let outer: usize = shape[..self.axis].iter().product();
+        let inner: usize = shape[self.axis + 1..].iter().product();
+        (0..outer * self.groups).map(move |group| {
+            let start = (group * self.group_size + self.start) * inner;
+            start..start + self.width * inner
+        })
+    }
+}
+
+/// The tensor in a type whose elements can be moved: f32, f16 or bf16.
+fn movable(tensor: StoredTensor) -> StoredTensor {
+    match tensor.dtype() {
+        DType::F32 | DType::F16 | DType::BF16 => tensor,
+        _ => StoredTensor::Owned(tensor.into_data().convert::<f32>()),
+    }
+}
+
+/// Values as f32, each replaced by a function of it.
+fn mapped(data: TensorData, f: impl Fn(f32) -> f32) -> TensorData {
+    let shape = data.shape().clone();
+    TensorData::new(data.iter::<f32>().map(f).collect::<Vec<_>>(), shape)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::binding::ValueMap, *};
+
+    fn data(shape: [usize; 2], dtype: DType) -> TensorData {
+        TensorData::new((0..shape[0] * shape[1]).map(|i| i as f32).collect::<Vec<_>>(), shape).convert_dtype(dtype)
+    }
+
+    fn values(data: &TensorData) -> Vec<f32> {
+        data.iter::<f32>().collect()
+    }
+
+    /// Integers up to 256 are exact in all three.
+    const DTYPES: [DType; 3] = [DType::F32, DType::BF16, DType::F16];
+
+    #[test]
+    fn a_transposed_matrix_has_rows_and_columns_exchanged() {
+        let layout = TensorLayout { transposed: true, ..TensorLayout::default() };
+        for dtype in DTYPES {
+            let transposed = layout.extract(data([5, 35], dtype));
+            assert_eq!((transposed.shape().to_vec(), transposed.dtype()), (vec![35, 5], dtype));
+            assert_eq!(values(&transposed)[3 * 5 + 4], (4 * 35 + 3) as f32);
+            assert_eq!(layout.insert(transposed, None), data([5, 35], dtype));
+        }
+    }
+
+    #[test]
+    fn slices_of_a_fused_matrix_are_put_together_again() {
+        // Two heads, each with 1 row of q, 1 of k and 2 of v.
+        for (axis, shape, dtype) in [(0, [8, 3], DType::F32), (0, [8, 3], DType::BF16), (1, [3, 8], DType::F16)] {
+            let layouts = [(0, 1), (1, 1), (2, 2)].map(|(start, width)| TensorLayout {
+                transposed: true,
+                slice: Some(Slice { axis, groups: 2, start, width, group_size: 4 }),
+                ..TensorLayout::default()
+            });
+            let parameters = layouts.map(|layout| layout.extract(data(shape, dtype)));
+            if axis == 0 {
+                assert_eq!(parameters[1].shape().to_vec(), [3, 2]);
+                assert_eq!(values(&parameters[1]), [3.0, 15.0, 4.0, 16.0, 5.0, 17.0]);
+            } else {
+                assert_eq!(parameters[1].shape().to_vec(), [2, 3]);
+                assert_eq!(values(&parameters[1]), [1.0, 9.0, 17.0, 5.0, 13.0, 21.0]);
+            }
+            let pairs = layouts.iter().zip(parameters);
+            let tensor = pairs.fold(None, |tensor, (layout, parameter)| Some(layout.insert(parameter, tensor)));
+            assert_eq!(tensor, Some(data(shape, dtype)));
+        }
+    }
+
+    #[test]
+    fn a_slice_of_columns_is_a_part_of_each_row() {
+        let layout = TensorLayout { slice: Some(Slice::contiguous(1, 2, 2, 6)), ..TensorLayout::default() };
+        assert_eq!(layout.file_shape(&[2, 2]), [2, 6]);
+        assert_eq!(values(&layout.extract(data([2, 6], DType::F32))), [2.0, 3.0, 8.0, 9.0]);
+    }
+
+    #[test]
+    fn rows_of_rotary_pairs_that_are_half_a_head_apart_are_adjacent_in_the_file() {
+        let row_order = Some(RowPermutation { heads: 2 });
+        for dtype in DTYPES {
+            let layout = TensorLayout { transposed: true, row_order, ..TensorLayout::default() };
+            let file = data([12, 2], dtype);
+            let parameter = layout.extract(file.clone());
+            let first = [0, 2, 4, 1, 3, 5, 6, 8, 10, 7, 9, 11].map(|row: i32| (2 * row) as f32);
+            assert_eq!(values(&parameter)[..12], first);
+            assert_eq!(layout.insert(parameter, None), file);
+        }
+        // A bias, as a part of a fused one.
+        let slice = Some(Slice::contiguous(0, 4, 4, 8));
+        let layout = TensorLayout { slice, row_order: Some(RowPermutation { heads: 1 }), ..TensorLayout::default() };
+        let bias = TensorData::new((0..8).map(|i| i as f32).collect::<Vec<_>>(), [8]);
+        assert_eq!(values(&layout.extract(bias)), [4.0, 6.0, 5.0, 7.0]);
+    }
+
+    #[test]
+    fn parts_of_different_types_make_a_tensor_of_f32() {
+        let layout =
+            |start| TensorLayout { slice: Some(Slice::contiguous(0, start, 1, 2)), ..TensorLayout::default() };
+        let first = layout(0).insert(data([1, 3], DType::BF16), None);
+        assert_eq!(first.dtype(), DType::BF16);
+        let both = layout(1).insert(data([1, 3], DType::F16), Some(first));
+        assert_eq!((values(&both), both.dtype()), (vec![0.0, 1.0, 2.0, 0.0, 1.0, 2.0], DType::F32));
+    }
+
+    #[test]
+    fn a_mapped_value_is_of_f32_and_comes_back_within_one_rounding() {
+        let file: Vec<f32> = (0..200).map(|i| 0.001 * (i as f32 - 100.3)).collect();
+        for (map, dtype) in [ValueMap::AddOne, ValueMap::SubtractOne, ValueMap::NegExp].into_iter().flat_map(|map| DTYPES.map(|d| (map, d))) {
+            let layout = TensorLayout { map: Some(map), ..TensorLayout::default() };
+            let file = TensorData::from(&file[..]).convert_dtype(dtype);
+            let parameter = layout.extract(file.clone());
+            assert_eq!(parameter.dtype(), DType::F32);
+            let again = layout.insert(parameter, None);
+            assert_eq!(again.dtype(), DType::F32);
+            let unit = if dtype == DType::F32 { 0.0 } else { 2f32.powi(if dtype == DType::F16 { -10 } else { -7 }) };
+            for (again, file) in values(&again.convert_dtype(dtype)).into_iter().zip(values(&file)) {
+                assert!((again - file).abs() <= unit * file.abs() + 2e-7, "{map:?} {dtype:?}: {file} {again}");
+            }
+        }
+    }
+}
