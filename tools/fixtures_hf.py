@@ -21,6 +21,7 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.models.mpt import modeling_mpt
 
 import checking
 from fixtures import agrees, differs
@@ -174,7 +175,85 @@ CASES = {
                                           num_experts_per_tok=2, moe_intermediate_size=4, norm_topk_prob=False,
                                           tie_word_embeddings=True, attention_bias=True),
                         dict(norm_topk_prob=True)),
+    "falcon-grouped": ("falcon", dict(vocab_size=31, hidden_size=24, ffn_hidden_size=22, num_hidden_layers=2,
+                                      num_attention_heads=6, num_kv_heads=2, new_decoder_architecture=True,
+                                      layer_norm_epsilon=1e-3),
+                       dict(activation="relu")),
+    "falcon-shared": ("falcon", dict(vocab_size=27, hidden_size=16, ffn_hidden_size=18, num_hidden_layers=1,
+                                     num_attention_heads=4, num_kv_heads=2, new_decoder_architecture=True,
+                                     num_ln_in_parallel_attn=1, tie_word_embeddings=False),
+                      dict(rope_parameters=PLAIN | {"rope_theta": 5.0})),
+    "falcon-query": ("falcon", dict(vocab_size=29, hidden_size=12, num_hidden_layers=2, num_attention_heads=3, bias=True,
+                                    rope_parameters=PLAIN | {"rope_theta": 50.0}),
+                     dict(layer_norm_epsilon=0.5)),
+    "falcon-alibi": ("falcon", dict(vocab_size=33, hidden_size=16, ffn_hidden_size=26, num_hidden_layers=2,
+                                    num_attention_heads=4, multi_query=False, parallel_attn=False, alibi=True, bias=True),
+                     dict(alibi=False)),
+    "opt-before": ("opt", dict(vocab_size=31, hidden_size=16, ffn_dim=22, num_hidden_layers=2, num_attention_heads=4,
+                               max_position_embeddings=96, attention_dropout=0.1),
+                   dict(activation_function="gelu")),
+    "opt-after": ("opt", dict(vocab_size=27, hidden_size=12, ffn_dim=20, num_hidden_layers=2, num_attention_heads=3,
+                              max_position_embeddings=80, word_embed_proj_dim=10, do_layer_norm_before=False,
+                              dropout=0.0),
+                  dict(activation_function="silu")),
+    "opt-bare": ("opt", dict(vocab_size=29, hidden_size=18, ffn_dim=14, num_hidden_layers=1, num_attention_heads=2,
+                             max_position_embeddings=72, word_embed_proj_dim=8, enable_bias=False,
+                             _remove_final_layer_norm=True, tie_word_embeddings=False, dropout=0.0),
+                 dict(activation_function="gelu")),
+    "gpt_bigcode-query": ("gpt_bigcode", dict(vocab_size=31, n_positions=96, n_embd=16, n_layer=2, n_head=4, n_inner=22,
+                                              layer_norm_epsilon=1e-3),
+                          dict(scale_attn_weights=False)),
+    "gpt_bigcode-heads": ("gpt_bigcode", dict(vocab_size=27, n_positions=80, n_embd=12, n_layer=1, n_head=3,
+                                              multi_query=False, scale_attn_weights=False, tie_word_embeddings=False),
+                          dict(activation_function="relu")),
+    "stablelm-heads": ("stablelm", dict(vocab_size=31, hidden_size=24, intermediate_size=18, num_hidden_layers=2,
+                                        num_attention_heads=4, num_key_value_heads=2, qk_layernorm=True,
+                                        use_qkv_bias=True, layer_norm_eps=1e-3,
+                                        rope_parameters=PLAIN | {"partial_rotary_factor": 0.34}),
+                       dict(rope_parameters=PLAIN | {"partial_rotary_factor": 1.0})),
+    "stablelm-parallel": ("stablelm", dict(vocab_size=27, hidden_size=16, intermediate_size=22, num_hidden_layers=1,
+                                           num_attention_heads=2, num_key_value_heads=2, use_parallel_residual=True,
+                                           tie_word_embeddings=True),
+                          dict(hidden_act="relu")),
+    "cohere-normed": ("cohere", dict(vocab_size=31, hidden_size=24, intermediate_size=18, num_hidden_layers=2,
+                                     num_attention_heads=4, num_key_value_heads=2, use_qk_norm=True, logit_scale=0.5,
+                                     layer_norm_eps=1e-3),
+                      dict(layer_norm_eps=0.5)),
+    "cohere-biases": ("cohere", dict(vocab_size=27, hidden_size=16, intermediate_size=20, num_hidden_layers=1,
+                                     num_attention_heads=2, attention_bias=True, logit_scale=2.0,
+                                     tie_word_embeddings=False, rope_parameters=PLAIN),
+                      dict(logit_scale=1.0)),
+    "qwen2_moe-mixed": ("qwen2_moe", dict(vocab_size=29, hidden_size=16, intermediate_size=20, num_hidden_layers=2,
+                                          num_attention_heads=4, num_key_value_heads=2, num_experts=4,
+                                          num_experts_per_tok=2, moe_intermediate_size=8, norm_topk_prob=True,
+                                          shared_expert_intermediate_size=10, mlp_only_layers=[0],
+                                          use_sliding_window=True, sliding_window=4),
+                        dict(use_sliding_window=False, layer_types=["full_attention"] * 2)),
+    "qwen2_moe-plain": ("qwen2_moe", dict(vocab_size=31, hidden_size=12, intermediate_size=16, num_hidden_layers=1,
+                                          num_attention_heads=2, num_key_value_heads=1, num_experts=3,
+                                          num_experts_per_tok=2, moe_intermediate_size=4,
+                                          shared_expert_intermediate_size=6, qkv_bias=False, tie_word_embeddings=True),
+                        dict(norm_topk_prob=True)),
+    "mpt-clipped": ("mpt", dict(vocab_size=31, d_model=16, n_layers=2, n_heads=4, max_seq_len=96, layer_norm_epsilon=1e-3,
+                                attn_config=dict(clip_qkv=0.7, softmax_scale=0.4)),
+                    dict(attn_config=dict(clip_qkv=0.2, softmax_scale=0.4))),
+    "mpt-slopes": ("mpt", dict(vocab_size=27, d_model=18, n_layers=1, n_heads=3, max_seq_len=80, tie_word_embeddings=False,
+                               attn_config=dict(alibi_bias_max=2)),
+                   dict(attn_config=dict(alibi_bias_max=8))),
 }
+
+
+def mpt_biases(self, heads, length, _bias_max=8, device=None):
+    """The bias with the exponent of config.json, as in the authors' code; the reference always takes its default."""
+    return modeling_mpt.build_mpt_alibi_tensor(heads, length, self.config.attn_config.alibi_bias_max, device)
+
+
+modeling_mpt.MptModel.build_mpt_alibi_tensor = mpt_biases
+
+
+def kernel(config):
+    """The attention code to compare with. Falcon's eager code adds ALiBi twice: in the mask, and to the scores."""
+    return "sdpa" if getattr(config, "alibi", False) else "eager"
 
 
 def made(model_type, options):
@@ -182,11 +261,27 @@ def made(model_type, options):
     # The configuration class modifies the dictionaries that it receives.
     options = copy.deepcopy(options)
     config = AutoConfig.for_model(model_type, **options, bos_token_id=None, eos_token_id=None, pad_token_id=None)
-    config._attn_implementation = "eager"
-    return AutoModelForCausalLM.from_config(config, attn_implementation="eager").float().eval()
+    config._attn_implementation = kernel(config)
+    return unprojected(AutoModelForCausalLM.from_config(config, attn_implementation=kernel(config)).float().eval())
 
 
-QUERIES_KEYS = ("q_proj.weight", "k_proj.weight", "c_attn.weight", "qkv_proj.weight", "query_key_value.weight")
+def unprojected(model):
+    """Keep the last hidden state as it is before OPT projects it to the width of the embeddings."""
+    decoder, inputs = getattr(model.base_model, "decoder", None), []
+
+    def replace(_, given, output):
+        if output.hidden_states:
+            output.hidden_states = (*output.hidden_states[:-1], inputs[-1])
+        inputs.clear()
+
+    if getattr(decoder, "project_out", None) is not None:
+        decoder.project_out.register_forward_pre_hook(lambda _, given: inputs.append(given[0]))
+        decoder.register_forward_hook(replace)
+    return model
+
+
+QUERIES_KEYS = ("q_proj.weight", "k_proj.weight", "c_attn.weight", "qkv_proj.weight", "query_key_value.weight",
+                "Wqkv.weight")
 
 
 def draw(model, seed, doubled=QUERIES_KEYS):
@@ -231,7 +326,8 @@ def saved_form(model_type, name, value):
 
 
 # Names of the feed-forward part and of the maps of an expert in a folder.
-EXPERT_MAPS = {"mixtral": ("block_sparse_moe", "w1", "w3", "w2"), "qwen3_moe": ("mlp", "gate_proj", "up_proj", "down_proj")}
+EXPERT_MAPS = {"mixtral": ("block_sparse_moe", "w1", "w3", "w2"), "qwen2_moe": ("mlp", "gate_proj", "up_proj", "down_proj"),
+               "qwen3_moe": ("mlp", "gate_proj", "up_proj", "down_proj")}
 
 
 def run(model, rows, left=False, **more):
@@ -300,7 +396,8 @@ def check(folder, fixtures):
     """Check that models saved by Kiln load without missing or unexpected keys and give the same logits."""
     lines = []
     for saved in sorted(path for path in folder.iterdir() if (path / "config.json").exists()):
-        model, info = AutoModelForCausalLM.from_pretrained(saved, output_loading_info=True, attn_implementation="eager")
+        attention = kernel(AutoConfig.from_pretrained(saved))
+        model, info = AutoModelForCausalLM.from_pretrained(saved, output_loading_info=True, attn_implementation=attention)
         for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
             assert not info[what], f"{saved.name}: {what}: {info[what]}"
         expected = load_file(fixtures / saved.name / "expected.safetensors")

@@ -21,6 +21,8 @@ pub struct Binding {
     /// Index along the first axis of a stacked parameter, and its length, if the tensor holds one element of it only: one of
     /// the experts. The tensor lacks that axis.
     pub element: Option<(usize, usize)>,
+    /// Number of rows of the matrix as which the file has a parameter that is a vector: heads. All else is about that matrix.
+    pub rows: Option<usize>,
 }
 
 /// Layout of a parameter in a tensor of the file. Default: the tensor is the parameter.
@@ -88,7 +90,13 @@ pub struct Slice {
 impl Binding {
     /// A tensor that is the parameter.
     pub fn identity(parameter: impl Into<String>, tensor: impl Into<String>) -> Self {
-        Self { parameter: parameter.into(), tensor: tensor.into(), layout: TensorLayout::default(), element: None }
+        Self {
+            parameter: parameter.into(),
+            tensor: tensor.into(),
+            layout: TensorLayout::default(),
+            element: None,
+            rows: None,
+        }
     }
 
     /// A matrix that is `[out, in]` in the file.
@@ -137,7 +145,8 @@ impl Binding {
 
     /// Shape of the file's tensor, for a parameter of this shape.
     pub fn file_shape(&self, parameter: &[usize]) -> Vec<usize> {
-        self.layout.file_shape(if self.element.is_some() { parameter.get(1..).unwrap_or_default() } else { parameter })
+        let parameter = self.viewed_shape(parameter);
+        self.layout.file_shape(&parameter[usize::from(self.element.is_some()).min(parameter.len())..])
     }
 
     /// The binding with the parameter as a slice of the tensor.

@@ -99,7 +99,8 @@ impl ExportedTensors<'_> {
     /// The parameter of a binding, or the element of it that the binding's tensor holds. A stacked parameter is read once for
     /// neighboring tensors.
     fn read_part(&self, binding: &Binding) -> Result<TensorData, TensorError> {
-        let parameter = || self.weights.read_stored(&binding.parameter).map(StoredTensor::into_data);
+        let parameter =
+            || self.weights.read_stored(&binding.parameter).map(|stored| binding.viewed(stored.into_data()));
         if binding.element.is_none() {
             return parameter();
         }

@@ -8,7 +8,7 @@ use super::{
     keys::{Absent::*, Constant::*, Key::*},
     llama_like,
     rope::Rotary,
-    scales::LogitDivisor,
+    scales::LogitScale,
 };
 
 pub(super) const FAMILY: Family = Family {
@@ -34,7 +34,7 @@ pub(super) const FAMILY: Family = Family {
         Float("embedding_multiplier", "embedding_scale", 1.0),
         Float("attention_multiplier", "score_scale", 1.0),
         Float("residual_multiplier", "residual_multiplier", 1.0),
-        Converted(&LogitDivisor),
+        Converted(&LogitScale { key: "logits_scaling", absent: 1.0, divides: true }),
         NoDropout("attention_dropout"),
         Only("is_causal", Bool(true)),
         Written("use_cache", Bool(true)),

@@ -3,7 +3,7 @@
 //! Decoder of pre-norm blocks: x ← x + attention(RMSNorm(x)), x ← x + gated MLP(RMSNorm(x)), with rotary positions,
 //! grouped-query attention and a final RMSNorm. The families differ in biases, sliding windows and defaults.
 
-use super::names::{Name, linear, same};
+use super::names::{Name, fused, linear, same};
 
 /// Configuration of these families. Holes for each layer: `pattern`.
 pub(super) const TEMPLATE: &str = r#"{
@@ -55,4 +55,21 @@ pub(super) const GATED_MLP_NAMES: &[Name] = &[
 pub(super) const NORM_NAMES: &[Name] = &[
     same("blocks.{i}.attention_norm", "model.layers.{i}.input_layernorm"),
     same("blocks.{i}.feed_forward_norm", "model.layers.{i}.post_attention_layernorm"),
+];
+
+/// Tensor names of a mixture of gated experts: a file has one tensor for each expert, or all of them stacked as the reference's
+/// modules hold them.
+pub(super) const EXPERT_NAMES: &[Name] = &[
+    linear("blocks.{i}.feed_forward.router", "model.layers.{i}.mlp.gate"),
+    linear("blocks.{i}.feed_forward.experts.gate", "model.layers.{i}.mlp.experts.{e}.gate_proj"),
+    linear("blocks.{i}.feed_forward.experts.up", "model.layers.{i}.mlp.experts.{e}.up_proj"),
+    linear("blocks.{i}.feed_forward.experts.down", "model.layers.{i}.mlp.experts.{e}.down_proj"),
+    // Stacked.
+    fused(
+        &["blocks.{i}.feed_forward.experts.gate", "blocks.{i}.feed_forward.experts.up"],
+        "model.layers.{i}.mlp.experts.gate_up_proj",
+    )
+    .with_ends(&[(".weight", "")]),
+    linear("blocks.{i}.feed_forward.experts.down", "model.layers.{i}.mlp.experts.down_proj")
+        .with_ends(&[(".weight", "")]),
 ];

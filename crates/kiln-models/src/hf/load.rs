@@ -6,6 +6,7 @@
 use super::{
     binding::{Binding, TensorLayout},
     family::Family,
+    head_rows::without_rows,
     load_packed::packed_weights,
 };
 use crate::{
@@ -92,6 +93,7 @@ pub fn load_model_as(
         let held = precision.matrix_dtype(dtype.map_or("F32", |entry| &entry.dtype));
         let held = if matrices.contains_key(&name) { held } else { DType::F32 };
         result = read_parameter(&name, &bindings, tensors).and_then(|data| {
+            let data = without_rows(bindings.get(&name), data);
             let rounding = weight_dtype.or(precision.half_dtype()).unwrap_or(held);
             let rounding = Some(rounding).filter(|_| !bindings.get(&name).is_some_and(is_mapped));
             param.initialize(convert_values(&name, data, rounding, held)?, device, held);

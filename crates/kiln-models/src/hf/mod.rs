@@ -22,9 +22,11 @@ mod bert_like;
 pub mod binding;
 pub mod config_reader;
 pub mod config_warning;
+mod each_head_norm;
 mod export;
 pub mod family;
 pub mod gguf;
+mod head_rows;
 mod keys;
 mod layout;
 mod llama_like;
@@ -42,24 +44,31 @@ mod windows;
 
 mod bert;
 mod bloom;
+mod cohere;
+mod falcon;
 mod gemma;
 mod gemma2;
 mod gpt2;
+mod gpt_bigcode;
 mod gpt_neox;
 mod gptj;
 mod granite;
 mod llama;
 mod mistral;
 mod mixtral;
+mod mpt;
 mod mt5;
 mod olmo2;
+mod opt;
 mod phi;
 mod phi3;
 mod qwen2;
+mod qwen2_moe;
 mod qwen3;
 mod qwen3_moe;
 mod roberta;
 mod smollm3;
+mod stablelm;
 mod starcoder2;
 pub mod t5;
 
@@ -95,6 +104,13 @@ pub const FAMILIES: &[Family] = &[
     gptj::FAMILY,
     smollm3::FAMILY,
     qwen3_moe::FAMILY,
+    falcon::FAMILY,
+    opt::FAMILY,
+    gpt_bigcode::FAMILY,
+    stablelm::FAMILY,
+    cohere::FAMILY,
+    qwen2_moe::FAMILY,
+    mpt::FAMILY,
     bert::FAMILY,
     roberta::FAMILY,
     t5::FAMILY,
@@ -209,10 +225,11 @@ pub fn to_config_json(
 }
 
 /// Whether a key of the original `config.json` is copied: it doesn't affect the computation, and is still true of weights
-/// that are written anew and loaded by the reference code.
+/// that are written anew and loaded by the reference code. The longest text has three names.
 fn is_copied_key(key: &str) -> bool {
     let is_stale = matches!(key, "torch_dtype" | "transformers_version" | "auto_map") || key.starts_with('_');
-    config_reader::is_ignored_key(key) && !is_stale || key == "max_position_embeddings"
+    let is_longest_text = matches!(key, "max_position_embeddings" | "max_seq_len" | "n_positions");
+    config_reader::is_ignored_key(key) && !is_stale || is_longest_text
 }
 
 /// The first family that can express the whole model, and the model's `config.json` in it.

@@ -1,19 +1,19 @@
 //! Tensor names of a family: a table of names, from which the bindings of a model's parameters follow.
 //!
-//! An entry says which tensor holds a parameter. `{i}` stands for the number of a layer, `{e}` for that of an expert. The
-//! entry of a linear layer or a norm names the layer; `.weight` and `.bias` follow, whichever the model has.
+//! An entry says which tensor holds a parameter. `{i}` stands for the number of a layer, `{e}` for that of an expert or of a
+//! head. The entry of a linear layer or a norm names the layer; `.weight` and `.bias` follow, whichever the model has.
 
 use super::{
     binding::{Binding, Slice, ValueMap},
     row_permutation::RowPermutation,
 };
 use crate::{
-    config::ModelConfig,
+    config::{ModelConfig, SublayerConfig},
     model::Model,
     parameters::{NamedParameter, named_parameters},
 };
 use kiln_nn::part::{PartConfig, attention::ProjectionConfig};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, iter::repeat_n};
 
 /// An entry of the table of names.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +28,8 @@ pub(super) struct Name {
     map: Option<ValueMap>,
     /// Whether the rows of q and k are in the order of interleaved rotary pairs.
     interleaved: bool,
+    /// Whether the file has a vector over all heads head by head.
+    by_rows: bool,
     /// Ends of the tensor's name, for those of the parameter's name.
     ends: &'static [(&'static str, &'static str)],
     condition: Condition,
@@ -67,6 +69,8 @@ enum Condition {
     With(&'static str),
     /// The model lacks this parameter.
     Without(&'static str),
+    /// The layer's parts have a norm each, under one junction (true), or not.
+    PartNorms(bool),
 }
 
 /// A tensor with the values of a parameter as they are: an embedding, a norm.
@@ -78,6 +82,7 @@ pub(super) const fn same(parameter: &'static str, tensor: &'static str) -> Name 
         fusion: Fusion::Sequential,
         map: None,
         interleaved: false,
+        by_rows: false,
         ends: &[],
         condition: Condition::Always,
     }
@@ -109,6 +114,12 @@ impl Name {
         Self { interleaved: true, ..self }
     }
 
+    /// The vector over all heads as a matrix `[heads, head width]`, or, if the tensor's name has `{e}`, as one tensor for each
+    /// head: the norm of queries or keys with weights for each head.
+    pub const fn head_rows(self) -> Self {
+        Self { by_rows: true, ..self }
+    }
+
     /// The tensor with its matrix as in Kiln, `[in, out]`.
     pub const fn not_transposed(self) -> Self {
         Self { transposed: false, ..self }
@@ -127,6 +138,16 @@ impl Name {
     /// Only if the model lacks this parameter; `{i}` is the same layer.
     pub const fn without(self, parameter: &'static str) -> Self {
         Self { condition: Condition::Without(parameter), ..self }
+    }
+
+    /// Only in layers whose parallel parts have a norm each (`part_norm`).
+    pub const fn with_part_norms(self) -> Self {
+        Self { condition: Condition::PartNorms(true), ..self }
+    }
+
+    /// Only in layers whose parts share a norm, or follow each other.
+    pub const fn without_part_norms(self) -> Self {
+        Self { condition: Condition::PartNorms(false), ..self }
     }
 
     /// Only if the head is tied to the embedding: the model has no matrix of its own for the head.
@@ -166,6 +187,13 @@ struct Match<'a> {
     end: &'a str,
 }
 
+impl Match<'_> {
+    /// Number of the layer; 0 for a parameter outside of the layers.
+    fn layer(&self) -> usize {
+        self.layer.and_then(|layer| layer.parse().ok()).unwrap_or(0)
+    }
+}
+
 /// Matches the name of a parameter with a pattern.
 fn match_name<'a>(pattern: &str, path: &'a str) -> Option<Match<'a>> {
     let (layer, rest) = match pattern.split_once("{i}") {
@@ -196,21 +224,26 @@ impl Expansion<'_> {
             Condition::Always => true,
             Condition::With(pattern) => has(pattern),
             Condition::Without(pattern) => !has(pattern),
+            Condition::PartNorms(expected) => {
+                self.sublayers(found.layer()).any(|sublayer| sublayer.part_norm.is_some()) == expected
+            }
         }
     }
 
-    /// The bindings of a parameter that is number `index` of the entry's: one, or one for each expert.
+    /// The bindings of a parameter that is number `index` of the entry's: one, or one for each expert or head.
     fn expand(&self, name: &Name, index: usize, parameter: &NamedParameter, found: &Match) -> Vec<Binding> {
         let end = name.ends.iter().find(|(ours, _)| *ours == found.end).map_or(found.end, |(_, theirs)| theirs);
         let tensor = format!("{}{end}", name.tensor.replace("{i}", found.layer.unwrap_or_default()));
-        let is_matrix = parameter.shape.len() > 1 && found.end != ".bias";
         let mut binding = Binding::identity(&parameter.path, tensor);
+        binding.rows = name.by_rows.then(|| self.head_rows(parameter, found.layer()));
+        let shape = binding.viewed_shape(&parameter.shape);
+        let is_matrix = shape.len() > 1 && found.end != ".bias";
         binding.layout.transposed = name.transposed && is_matrix;
         binding.layout.map = name.map;
         binding.layout.row_order = self.row_order(name, index, found).filter(|_| name.interleaved);
-        let experts = if name.tensor.contains("{e}") { parameter.shape.first().copied() } else { None };
+        let experts = if name.tensor.contains("{e}") { shape.first().copied() } else { None };
         if matches!(name.parameters, Parameters::Fused(_)) {
-            let axis = self.output_axis(&binding, parameter.shape.len() - usize::from(experts.is_some()));
+            let axis = self.output_axis(&binding, shape.len() - usize::from(experts.is_some()));
             binding.layout.slice = Some(self.fused_slice(name, index, found, axis));
         }
         match experts {
@@ -236,7 +269,7 @@ impl Expansion<'_> {
         });
         let groups = match name.fusion {
             Fusion::Sequential => 1,
-            Fusion::ByHead => self.head_counts(layer.parse().unwrap_or(0))[1].max(1),
+            Fusion::ByHead => self.num_kv_heads(found.layer()).max(1),
         };
         let widths: Vec<usize> = outputs.map(|width| width / groups).collect();
         let start = widths[..index].iter().sum();
@@ -245,25 +278,44 @@ impl Expansion<'_> {
 
     /// The order of the rows of q or k of a layer, if rotary pairs are adjacent in the file.
     fn row_order(&self, name: &Name, index: usize, found: &Match) -> Option<RowPermutation> {
-        let [heads, kv_heads] = self.head_counts(found.layer?.parse().ok()?);
+        let Some(ProjectionConfig::Heads(heads)) = self.projection(found.layer()) else { return None };
         match name.parameters.patterns()[index].rsplit('.').next() {
-            Some("q") => Some(RowPermutation { heads }),
-            Some("k") => Some(RowPermutation { heads: kv_heads }),
+            Some("q") => Some(RowPermutation { heads: heads.heads }),
+            Some("k") => Some(RowPermutation { heads: heads.kv_heads.unwrap_or(heads.heads) }),
             _ => None,
         }
     }
 
-    /// Numbers of query heads and of key-value heads of the attention in a layer; 1 if it has none.
-    fn head_counts(&self, layer: usize) -> [usize; 2] {
-        let blocks = self.config.blocks.iter().flat_map(|block| std::iter::repeat_n(block, block.repeat));
-        let parts = blocks.skip(layer).take(1).flat_map(|block| &block.sublayers).flat_map(|sublayer| &sublayer.parts);
-        let mut heads = parts.filter_map(|part| match part {
-            PartConfig::Attention(attention) => match &attention.projection {
-                ProjectionConfig::Heads(heads) => Some([heads.heads, heads.kv_heads.unwrap_or(heads.heads)]),
-                ProjectionConfig::Latent(_) => None,
-            },
+    /// Number of key-value heads of the attention in a layer; 1 if it has none.
+    fn num_kv_heads(&self, layer: usize) -> usize {
+        match self.projection(layer) {
+            Some(ProjectionConfig::Heads(heads)) => heads.kv_heads.unwrap_or(heads.heads),
+            Some(ProjectionConfig::Latent(latent)) => latent.heads,
+            None => 1,
+        }
+    }
+
+    /// Number of the heads that a parameter, a vector over all of them, consists of.
+    fn head_rows(&self, parameter: &NamedParameter, layer: usize) -> usize {
+        let length: usize = parameter.shape.iter().product();
+        let width = match self.projection(layer) {
+            Some(ProjectionConfig::Heads(heads)) => heads.head_dim.unwrap_or(self.config.hidden / heads.heads.max(1)),
+            _ => length,
+        };
+        length / width.max(1)
+    }
+
+    /// The projection of the first attention in a layer.
+    fn projection(&self, layer: usize) -> Option<&ProjectionConfig> {
+        self.sublayers(layer).flat_map(|sublayer| &sublayer.parts).find_map(|part| match part {
+            PartConfig::Attention(attention) => Some(&attention.projection),
             _ => None,
-        });
-        heads.next().unwrap_or([1, 1])
+        })
+    }
+
+    /// The sublayers of a layer.
+    fn sublayers(&self, layer: usize) -> impl Iterator<Item = &SublayerConfig> {
+        let blocks = self.config.blocks.iter().flat_map(|block| repeat_n(block, block.repeat));
+        blocks.skip(layer).take(1).flat_map(|block| &block.sublayers)
     }
 }

@@ -35,7 +35,7 @@ pub(super) const FAMILY: Family = Family {
         Fixed("qkv_bias", Bool(true)),
         Fixed("out_bias", Bool(false)),
         Fixed("mlp_bias", Bool(false)),
-        Converted(&LayerTypes),
+        Converted(&LayerTypes::AFTER_FULL),
         NoDropout("attention_dropout"),
         Only("is_causal", Bool(true)),
         Ignored(&["pretraining_tp"]),

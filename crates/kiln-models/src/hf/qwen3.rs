@@ -30,7 +30,7 @@ pub(super) const FAMILY: Family = Family {
         Flag("tie_word_embeddings", "tied", false),
         Converted(&Rotary::scaled(32_768)),
         Flag("attention_bias", "bias", false),
-        Converted(&LayerTypes),
+        Converted(&LayerTypes::AFTER_FULL),
         NoDropout("attention_dropout"),
         Only("is_causal", Bool(true)),
         Written("use_cache", Bool(true)),

@@ -7,7 +7,6 @@ use super::{
     gguf::Gguf,
     keys::{Absent::*, Constant::*, Key::*},
     llama_like,
-    names::{fused, linear},
     rope::Rotary,
     sparse_layers::SparseLayers,
     windows::SwitchedWindow,
@@ -67,20 +66,7 @@ pub(super) const FAMILY: Family = Family {
         llama_like::GATED_MLP_NAMES,
         llama_like::NORM_NAMES,
         llama_like::QK_NORM_NAMES,
-        &[
-            linear("blocks.{i}.feed_forward.router", "model.layers.{i}.mlp.gate"),
-            linear("blocks.{i}.feed_forward.experts.gate", "model.layers.{i}.mlp.experts.{e}.gate_proj"),
-            linear("blocks.{i}.feed_forward.experts.up", "model.layers.{i}.mlp.experts.{e}.up_proj"),
-            linear("blocks.{i}.feed_forward.experts.down", "model.layers.{i}.mlp.experts.{e}.down_proj"),
-            // Stacked, as the reference's modules hold them.
-            fused(
-                &["blocks.{i}.feed_forward.experts.gate", "blocks.{i}.feed_forward.experts.up"],
-                "model.layers.{i}.mlp.experts.gate_up_proj",
-            )
-            .with_ends(&[(".weight", "")]),
-            linear("blocks.{i}.feed_forward.experts.down", "model.layers.{i}.mlp.experts.down_proj")
-                .with_ends(&[(".weight", "")]),
-        ],
+        llama_like::EXPERT_NAMES,
     ],
     gguf: Some(Gguf { fixed: &[("bias", Bool(false)), ("norm_topk", Bool(true))], ..Gguf::new("qwen3moe") }),
 };

@@ -66,7 +66,8 @@ fn read(fields: &ConfigReader, rotary: &Rotary, head_dim: usize) -> Result<Posit
     };
     table.finish().map_err(in_table)?;
     fields.take_warnings(name, &table);
-    Ok(PositionConfig::Rotary(RotaryEmbeddingConfig { theta, scaling, partial_factor, ..Default::default() }))
+    let interleaved = rotary.interleaved;
+    Ok(PositionConfig::Rotary(RotaryEmbeddingConfig { theta, scaling, partial_factor, interleaved }))
 }
 
 /// Key of the fraction of a head's dimensions that are rotated.
@@ -250,6 +251,8 @@ pub(super) struct Rotary {
     pub theta_key: &'static str,
     /// Name of `partial_rotary_factor` outside of the table.
     pub factor_key: &'static str,
+    /// Whether neighboring dimensions are rotated together.
+    pub interleaved: bool,
 }
 
 impl Rotary {
@@ -262,6 +265,7 @@ impl Rotary {
             partial_factor: 1.0,
             theta_key: "rope_theta",
             factor_key: PARTIAL_KEY,
+            interleaved: false,
         }
     }
 

@@ -15,8 +15,18 @@ pub(super) struct EmbeddingScale;
 /// No key: the MLP is four times as wide as the residual stream. Hole: `intermediate`.
 pub(super) struct FourTimesHidden;
 
-/// `logits_scaling`: logits are divided by it. Hole: `logit_scale`, the factor; none for 1.
-pub(super) struct LogitDivisor;
+/// A key by which logits are multiplied or divided. Hole: `logit_scale`, the factor; none for 1.
+pub(super) struct LogitScale {
+    /// The key.
+    pub key: &'static str,
+    /// Value of an absent key.
+    pub absent: f64,
+    /// Whether logits are divided by the value.
+    pub divides: bool,
+}
+
+/// A key that says whether scores have the factor 1/√(head width); without it they have the factor 1. Hole: `score_scale`.
+pub(super) struct ScaledScores(pub &'static str);
 
 /// A key whose power is the factor of the scores. Hole: `score_scale`.
 pub(super) struct ScoreScale {
@@ -62,22 +72,41 @@ impl Convert for FourTimesHidden {
     }
 }
 
-impl Convert for LogitDivisor {
+impl LogitScale {
+    /// The factor of a value, and the value of a factor.
+    fn reciprocal(&self, number: f64) -> f64 {
+        if self.divides { 1.0 / number } else { number }
+    }
+}
+
+impl Convert for LogitScale {
     fn read(&self, fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
-        let divisor = fields.float("logits_scaling")?.unwrap_or(1.0);
-        if divisor == 0.0 {
-            return Err(ValidationError::new(
-                "logits_scaling",
-                "logits are divided by it; expected another number than 0",
-            ));
+        let value = fields.float(self.key)?.unwrap_or(self.absent);
+        if value == 0.0 {
+            let verb = if self.divides { "divided" } else { "multiplied" };
+            let reason = format!("logits are {verb} by it; expected another number than 0");
+            return Err(ValidationError::new(self.key, reason));
         }
-        holes.set("logit_scale", Some(1.0 / divisor).filter(|scale| *scale != 1.0));
+        holes.set("logit_scale", Some(self.reciprocal(value)).filter(|scale| *scale != 1.0));
         Ok(())
     }
 
     fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
         let scale = holes.get("logit_scale").as_f64().unwrap_or(1.0);
-        json.insert("logits_scaling".into(), (1.0 / scale).into());
+        json.insert(self.key.into(), self.reciprocal(scale).into());
+        Ok(())
+    }
+}
+
+impl Convert for ScaledScores {
+    fn read(&self, fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
+        let scaled = fields.flag(self.0, true)?;
+        holes.set("score_scale", if scaled { Value::Null } else { 1.0.into() });
+        Ok(())
+    }
+
+    fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
+        json.insert(self.0.into(), holes.get("score_scale").is_null().into());
         Ok(())
     }
 

@@ -17,9 +17,19 @@ pub(super) struct SlidingWindow {
     pub absent: Option<usize>,
 }
 
-/// `use_sliding_window`, `sliding_window`, and `layer_types`, or in older files `max_window_layers`: the number of layers with
-/// full attention before those with a window.
-pub(super) struct LayerTypes;
+/// `use_sliding_window`, `sliding_window`, and `layer_types`, or in older files `max_window_layers`.
+pub(super) struct LayerTypes {
+    /// Whether a layer has a window in files without `layer_types`, from its number and `max_window_layers`.
+    has_window: fn(usize, usize) -> bool,
+}
+
+impl LayerTypes {
+    /// `max_window_layers` is the number of layers with full attention before those with a window.
+    pub const AFTER_FULL: Self = Self { has_window: |layer, full_layers| layer >= full_layers };
+
+    /// A window in every other of the first `max_window_layers` layers, the first included.
+    pub const EVERY_OTHER: Self = Self { has_window: |layer, count| layer.is_multiple_of(2) && layer < count };
+}
 
 /// `sliding_window` and `layer_types`; without the latter, a window in every other layer, the first included.
 pub(super) struct AlternatingWindows {
@@ -101,10 +111,10 @@ impl Convert for LayerTypes {
     fn read(&self, fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
         let layers = holes.integer("layers");
         let window = read_window(fields, Some(4096))?;
-        let full_layers = fields.integer("max_window_layers")?.unwrap_or(28);
+        let count = fields.integer("max_window_layers")?.unwrap_or(28);
         let window = if fields.flag("use_sliding_window", false)? { window } else { None };
         let windows: Vec<Option<usize>> = match fields.get("layer_types") {
-            None => (0..layers).map(|layer| window.filter(|_| layer >= full_layers)).collect(),
+            None => (0..layers).map(|layer| window.filter(|_| (self.has_window)(layer, count))).collect(),
             Some(types) => listed_windows(types, layers, window)?,
         };
         set_patterns(holes, windows.into_iter());
@@ -118,6 +128,10 @@ impl Convert for LayerTypes {
         json.insert("use_sliding_window".into(), windows.iter().any(Option::is_some).into());
         json.insert("max_window_layers".into(), full_layers.into());
         write_layer_types(&windows, json);
+        if full_layers == windows.len() {
+            // Without effect, and 0 or `null` by the class.
+            json.remove("sliding_window");
+        }
         Ok(())
     }
 }

@@ -13,7 +13,7 @@ use serde_json::Value;
 use std::path::PathBuf;
 
 /// Names of the test cases of decoders: at least two of different shapes for each family.
-pub const DECODERS: [&str; 38] = [
+pub const DECODERS: [&str; 55] = [
     "gpt2-tied",
     "gpt2-scaled",
     "gpt2-unscaled",
@@ -52,6 +52,23 @@ pub const DECODERS: [&str; 38] = [
     "smollm3-untied",
     "qwen3_moe-mixed",
     "qwen3_moe-plain",
+    "falcon-grouped",
+    "falcon-shared",
+    "falcon-query",
+    "falcon-alibi",
+    "opt-before",
+    "opt-after",
+    "opt-bare",
+    "gpt_bigcode-query",
+    "gpt_bigcode-heads",
+    "stablelm-heads",
+    "stablelm-parallel",
+    "cohere-normed",
+    "cohere-biases",
+    "qwen2_moe-mixed",
+    "qwen2_moe-plain",
+    "mpt-clipped",
+    "mpt-slopes",
 ];
 
 pub struct Case {

@@ -7,6 +7,7 @@ mod configs;
 mod dtypes;
 mod encoders;
 mod gguf;
+mod experts;
 mod gradients;
 mod minilm;
 mod parity;

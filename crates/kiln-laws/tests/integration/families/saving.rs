@@ -44,7 +44,9 @@ fn a_kiln_model_is_saved_as_the_family_that_covers_it() {
         // Without its biases and windows all kin of Llama are Llama.
         let kin = ["mistral", "phi3", "qwen2"].contains(&loaded.family.name);
         let plain = kin && ["llama", "mistral"].contains(&family.name);
-        assert!(family.name == loaded.family.name || plain, "{}: {}", case.name, family.name);
+        // Without multi-query attention, GPT-BigCode is GPT-2.
+        let is_gpt2 = (loaded.family.name, family.name) == ("gpt_bigcode", "gpt2");
+        assert!(family.name == loaded.family.name || plain || is_gpt2, "{}: {}", case.name, family.name);
     }
 }
 
