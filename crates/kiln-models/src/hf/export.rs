@@ -37,7 +37,12 @@ pub fn export_tensors<'a>(
     family: &Family,
     weights: &'a dyn TensorSource,
 ) -> Result<ExportedTensors<'a>, WeightMismatch> {
-    let mut tensors = ExportedTensors { weights, entries: BTreeMap::new(), bindings: BTreeMap::new(), last_stack: RefCell::default() };
+    let mut tensors = ExportedTensors {
+        weights,
+        entries: BTreeMap::new(),
+        bindings: BTreeMap::new(),
+        last_stack: RefCell::default(),
+    };
     let mut mismatch = WeightMismatch::default();
     // The elements of each parameter that are written; of a parameter that is written whole, `None`.
     let mut written = BTreeMap::<String, BTreeSet<Option<(usize, usize)>>>::new();

@@ -281,8 +281,7 @@ mod tests {
 
     #[test]
     fn parts_of_different_types_make_a_tensor_of_f32() {
-        let layout =
-            |start| TensorLayout { slice: Some(Slice::contiguous(0, start, 1, 2)), ..TensorLayout::default() };
+        let layout = |start| TensorLayout { slice: Some(Slice::contiguous(0, start, 1, 2)), ..TensorLayout::default() };
         let first = layout(0).insert(data([1, 3], DType::BF16), None);
         assert_eq!(first.dtype(), DType::BF16);
         let both = layout(1).insert(data([1, 3], DType::F16), Some(first));
@@ -292,7 +291,10 @@ mod tests {
     #[test]
     fn a_mapped_value_is_of_f32_and_comes_back_within_one_rounding() {
         let file: Vec<f32> = (0..200).map(|i| 0.001 * (i as f32 - 100.3)).collect();
-        for (map, dtype) in [ValueMap::AddOne, ValueMap::SubtractOne, ValueMap::NegExp].into_iter().flat_map(|map| DTYPES.map(|d| (map, d))) {
+        for (map, dtype) in [ValueMap::AddOne, ValueMap::SubtractOne, ValueMap::NegExp]
+            .into_iter()
+            .flat_map(|map| DTYPES.map(|d| (map, d)))
+        {
             let layout = TensorLayout { map: Some(map), ..TensorLayout::default() };
             let file = TensorData::from(&file[..]).convert_dtype(dtype);
             let parameter = layout.extract(file.clone());

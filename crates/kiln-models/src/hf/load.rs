@@ -78,8 +78,7 @@ pub fn load_model_as(
     let packed = packed_weights(&outline, &bindings, tensors, (device, precision))?;
     // Functions of a file's values are not rounded: w + 1 in 16 bits would lose w.
     let is_mapped = |bindings: &Vec<Binding>| bindings.iter().any(|binding| binding.layout.map.is_some());
-    let weight_dtype =
-        precision.common_dtype(tensors.entries()).filter(|_| !bindings.values().any(is_mapped));
+    let weight_dtype = precision.common_dtype(tensors.entries()).filter(|_| !bindings.values().any(is_mapped));
     let mut model = Model::uninitialized(config, packed, device);
     model.weight_dtype = weight_dtype;
     let (packed, matrices) = (model.packed_weights().clone(), outline.matrices);

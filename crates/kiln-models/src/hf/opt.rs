@@ -68,6 +68,7 @@ pub(super) const FAMILY: Family = Family {
         linear("head", "lm_head"),
         same("embedding", "lm_head.weight").if_tied(),
     ]],
+    gguf: None,
 };
 
 /// `word_embed_proj_dim`: the width of the token table and of the head's matrix. Holes: `factorized`, `head_width`. Reads the

@@ -96,6 +96,18 @@ impl Convert for LogitScale {
         json.insert(self.key.into(), self.reciprocal(scale).into());
         Ok(())
     }
+
+    /// `logit_scale` is the key's value: a divisor or a factor.
+    fn read_gguf(&self, fields: &GgufFields, holes: &mut Holes) -> Result<(), ValidationError> {
+        let value = fields.float("logit_scale")?.filter(|value| *value != 0.0).unwrap_or(1.0);
+        holes.set("logit_scale", Some(self.reciprocal(value)).filter(|scale| *scale != 1.0));
+        Ok(())
+    }
+
+    fn write_gguf(&self, holes: &Holes, out: &mut GgufMetadata) -> Result<(), ValidationError> {
+        out.set("logit_scale", self.reciprocal(holes.get("logit_scale").as_f64().unwrap_or(1.0)));
+        Ok(())
+    }
 }
 
 impl Convert for ScaledScores {
@@ -107,18 +119,6 @@ impl Convert for ScaledScores {
 
     fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
         json.insert(self.0.into(), holes.get("score_scale").is_null().into());
-        Ok(())
-    }
-
-    /// `logit_scale` is the divisor too.
-    fn read_gguf(&self, fields: &GgufFields, holes: &mut Holes) -> Result<(), ValidationError> {
-        let divisor = fields.float("logit_scale")?.filter(|divisor| *divisor != 0.0).unwrap_or(1.0);
-        holes.set("logit_scale", Some(1.0 / divisor).filter(|scale| *scale != 1.0));
-        Ok(())
-    }
-
-    fn write_gguf(&self, holes: &Holes, out: &mut GgufMetadata) -> Result<(), ValidationError> {
-        out.set("logit_scale", 1.0 / holes.get("logit_scale").as_f64().unwrap_or(1.0));
         Ok(())
     }
 }
