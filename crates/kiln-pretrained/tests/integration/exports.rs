@@ -247,7 +247,7 @@ fn models_without_a_gguf_counterpart_are_refused() {
     masked["architectures"] = json!(["BertForMaskedLM"]);
     let (_, masked_config) = hf::read_config(&masked).unwrap();
     let heads = block_on(kiln_models::state_dict(&kiln_models::Model::init(&masked_config, 1, &Device::flex())));
-    assert!(refused(&masked, &heads).contains("head.bias"));
+    assert!(refused(&masked, &heads).contains("head.transform.dense.weight"));
     let mut factor = json.clone();
     factor["rope_parameters"] = json!({ "rope_type": "yarn", "factor": 2.0, "attention_factor": 0.5 });
     assert!(refused(&factor, &tensors).contains("attention_factor"));
