@@ -84,7 +84,11 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("hf/opt-before", "{}", "`opt`"),
     ("hf/gptj-half", "{}", "`gptj`"),
     ("hf-encoders/bert-masked", "{}", "head.transform.dense.weight"),
-    ("hf-encoders/mt5-tied", "{}", "scale"),
+    (
+        "hf-encoders/mt5-tied",
+        r#"{ "dense_act_fn": "gelu_new", "feed_forward_proj": "gated-gelu" }"#,
+        "head.language.scale",
+    ),
 ];
 
 /// A model of a fixture's shape with random weights.
