@@ -95,9 +95,11 @@ impl StoredTensor<'_> {
     }
 
     /// The values, copied if they are borrowed.
-    pub fn into_data(self) -> TensorData {
+    pub fn into_values(self) -> TensorData {
         match self {
-            Self::Borrowed { bytes, shape, dtype } => TensorData::from_bytes_vec(copied_bytes(bytes), shape.to_vec(), dtype),
+            Self::Borrowed { bytes, shape, dtype } => {
+                TensorData::from_bytes_vec(copied_bytes(bytes), shape.to_vec(), dtype)
+            }
             Self::Owned(data) => data,
         }
     }
@@ -213,18 +215,13 @@ impl WeightDtype {
 pub fn pack_tensor(packing: &GgmlType, name: &str, tensor: TensorData) -> Result<Vec<u8>, TensorError> {
     let broken = |reason: String| TensorError::Broken { name: name.into(), reason };
     if cfg!(target_endian = "little") && float_type(packing.name) == Some(tensor.dtype()) {
-        // In a type of 16 bits, a value that isn't finite is one that the tensor had before.
-        return Ok(into_bytes(tensor));
+        // A value that isn't finite is one that the tensor had before.
+        return Ok(copied_bytes(tensor.as_bytes()));
     }
     let values: Vec<f32> = tensor.convert::<f32>().try_into_vec().map_err(|error| broken(error.to_string()))?;
     quantize(packing, &values).ok_or_else(|| {
         broken(format!("values are not representable in {}: NaN, infinite or out of range", packing.name))
     })
-}
-
-/// The bytes of a tensor, without a copy if nobody else shares them.
-pub(crate) fn into_bytes(tensor: TensorData) -> Vec<u8> {
-    tensor.into_bytes().try_into_vec().unwrap_or_else(|bytes| bytes.to_vec())
 }
 
 #[cfg(test)]

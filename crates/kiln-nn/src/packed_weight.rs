@@ -17,7 +17,8 @@ use burn::{
 use kiln_kernels::{
     cpu::rows::transposed,
     packed::{
-        PackedMatrix, PackedStack, half_embedding, half_linear, is_half, is_placeholder, packed_linear, packed_rows, placeholder,
+        PackedMatrix, PackedStack, half_embedding, half_linear, is_half, is_placeholder, packed_linear, packed_rows,
+        placeholder,
     },
 };
 

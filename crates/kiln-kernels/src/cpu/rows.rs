@@ -20,7 +20,9 @@ const COPY_BYTES: usize = 1 << 20;
 /// If the lengths differ.
 pub fn copy_bytes(bytes: &[u8], out: &mut [u8]) {
     assert_eq!(bytes.len(), out.len(), "as many bytes as are copied");
-    out.par_chunks_mut(COPY_BYTES).zip(bytes.par_chunks(COPY_BYTES)).for_each(|(out, bytes)| out.copy_from_slice(bytes));
+    out.par_chunks_mut(COPY_BYTES)
+        .zip(bytes.par_chunks(COPY_BYTES))
+        .for_each(|(out, bytes)| out.copy_from_slice(bytes));
 }
 
 /// [`copy_bytes`] into new memory.

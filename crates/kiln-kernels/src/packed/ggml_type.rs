@@ -41,7 +41,9 @@ impl GgmlType {
     /// [`dequantize`](Self::dequantize) by several threads.
     pub fn par_dequantize(&self, blocks: &[u8], out: &mut [f32]) {
         let tasks = out.par_chunks_mut(TASK_BLOCKS * self.block_size);
-        tasks.zip(blocks.par_chunks(TASK_BLOCKS * self.block_bytes)).for_each(|(out, blocks)| self.dequantize(blocks, out));
+        tasks
+            .zip(blocks.par_chunks(TASK_BLOCKS * self.block_bytes))
+            .for_each(|(out, blocks)| self.dequantize(blocks, out));
     }
 
     /// Whether a product with one vector reads the packed rows directly instead of dequantizing them first.

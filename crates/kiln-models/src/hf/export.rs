@@ -87,7 +87,7 @@ impl TensorSource for ExportedTensors<'_> {
     }
 
     fn read(&self, name: &str) -> Result<TensorData, TensorError> {
-        Ok(converted(self.read_stored(name)?.into_data(), DType::F32))
+        Ok(converted(self.read_stored(name)?.into_values(), DType::F32))
     }
 
     fn read_stored(&self, name: &str) -> Result<StoredTensor<'_>, TensorError> {
@@ -105,7 +105,7 @@ impl ExportedTensors<'_> {
     /// neighboring tensors.
     fn read_part(&self, binding: &Binding) -> Result<TensorData, TensorError> {
         let parameter =
-            || self.weights.read_stored(&binding.parameter).map(|stored| binding.viewed(stored.into_data()));
+            || self.weights.read_stored(&binding.parameter).map(|stored| binding.viewed(stored.into_values()));
         if binding.element.is_none() {
             return parameter();
         }

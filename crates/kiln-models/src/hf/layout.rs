@@ -7,10 +7,10 @@ use super::{
     binding::{Slice, TensorLayout, transpose_shape},
     row_permutation::RowPermutation,
 };
-use crate::tensors::{StoredTensor, into_bytes};
+use crate::tensors::StoredTensor;
 use burn::tensor::{DType, TensorData};
 use kiln_kernels::{
-    cpu::rows::{copy_bytes, gather_rows, gather_transposed, scatter_rows, transposed},
+    cpu::rows::{copied_bytes, copy_bytes, gather_rows, gather_transposed, scatter_rows, transposed},
     packed::PackedMatrix,
 };
 use std::ops::Range;
@@ -36,6 +36,24 @@ impl Pieces {
         };
         let rows = starts.len();
         Self { starts: (0..rows).map(|row| starts[order.file_row(rows, row)]).collect(), width, shape }
+    }
+}
+
+/// Elements of a parameter, row-major. Unlike a [`TensorData`], it gives its memory away without a look at every byte.
+#[derive(PartialEq)]
+pub(super) struct Elements {
+    /// Memory of all elements.
+    pub bytes: Vec<u8>,
+    /// Shape, slowest dimension first.
+    pub shape: Vec<usize>,
+    /// Type of the elements: f32, f16 or bf16.
+    pub dtype: DType,
+}
+
+impl Elements {
+    /// The elements as data for a tensor, without a copy.
+    pub fn into_values(self) -> TensorData {
+        TensorData::from_bytes_vec(self.bytes, self.shape, self.dtype)
     }
 }
 
@@ -65,18 +83,19 @@ impl TensorLayout {
     /// # Panics
     /// As [`extract`](Self::extract).
     pub fn extract_stored(&self, tensor: StoredTensor) -> TensorData {
-        if *self == Self::default() {
-            return tensor.into_data();
-        }
+        if *self == Self::default() { tensor.into_values() } else { self.extract_elements(tensor).into_values() }
+    }
+
+    /// [`extract_stored`](Self::extract_stored) as plain memory.
+    pub(super) fn extract_elements(&self, tensor: StoredTensor) -> Elements {
         let tensor = movable(tensor);
         let (shape, dtype) = (self.part_shape(tensor.shape()), tensor.dtype());
         let mut bytes = vec![0; shape.iter().product::<usize>() * dtype.size()];
         self.extract_to(&tensor, &mut bytes);
-        let data = TensorData::from_bytes_vec(bytes, shape, dtype);
-        match self.map {
-            Some(map) => mapped(data, |value| map.apply(value)),
-            None => data,
-        }
+        let elements = Elements { bytes, shape, dtype };
+        let Some(map) = self.map else { return elements };
+        let data = mapped(elements.into_values(), |value| map.apply(value));
+        Elements { bytes: data.as_bytes().to_vec(), shape: data.shape().to_vec(), dtype: data.dtype() }
     }
 
     /// Shape of what [`extract`](Self::extract) takes from a tensor of this shape.
@@ -126,7 +145,7 @@ impl TensorLayout {
             Some(map) => mapped(parameter, |value| map.invert(value)),
             None => parameter,
         };
-        let (mut parameter, mut tensor) = (movable(StoredTensor::Owned(parameter)).into_data(), tensor);
+        let (mut parameter, mut tensor) = (movable(StoredTensor::Owned(parameter)).into_values(), tensor);
         if tensor.as_ref().is_some_and(|tensor| tensor.dtype() != parameter.dtype()) {
             parameter = parameter.convert::<f32>();
             tensor = tensor.map(TensorData::convert::<f32>);
@@ -134,12 +153,15 @@ impl TensorLayout {
         let (dtype, size) = (parameter.dtype(), parameter.dtype().size());
         let part = match (self.transposed, &parameter.shape().to_vec()[..]) {
             (true, [.., height, width]) => transposed(parameter.as_bytes(), size, [*height, *width]),
-            _ => into_bytes(parameter),
+            _ => copied_bytes(parameter.as_bytes()),
         };
         if self.slice.is_none() && self.row_order.is_none() {
             return TensorData::from_bytes_vec(part, shape, dtype);
         }
-        let mut bytes = tensor.map_or_else(|| vec![0; shape.iter().product::<usize>() * size], into_bytes);
+        let mut bytes = match tensor {
+            Some(tensor) => copied_bytes(tensor.as_bytes()),
+            None => vec![0; shape.iter().product::<usize>() * size],
+        };
         let Pieces { starts, width, .. } = self.pieces(&shape);
         scatter_rows(&part, size, &starts, width, &mut bytes);
         TensorData::from_bytes_vec(bytes, shape, dtype)
@@ -195,7 +217,7 @@ impl Slice {
 fn movable(tensor: StoredTensor) -> StoredTensor {
     match tensor.dtype() {
         DType::F32 | DType::F16 | DType::BF16 => tensor,
-        _ => StoredTensor::Owned(tensor.into_data().convert::<f32>()),
+        _ => StoredTensor::Owned(tensor.into_values().convert::<f32>()),
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
     binding::{Binding, TensorLayout},
     family::Family,
     head_rows::without_rows,
+    layout::Elements,
     load_packed::packed_weights,
 };
 use crate::{
@@ -103,10 +104,10 @@ pub fn load_model_as(
 }
 
 /// The elements of a tensor that a layout takes, in the tensor's float type. The tensor's memory is released afterward.
-fn extract(layout: &TensorLayout, tensor: &str, tensors: &dyn TensorSource) -> Result<TensorData, TensorError> {
-    let data = layout.extract_stored(tensors.read_stored(tensor)?);
+fn extract(layout: &TensorLayout, tensor: &str, tensors: &dyn TensorSource) -> Result<Elements, TensorError> {
+    let elements = layout.extract_elements(tensors.read_stored(tensor)?);
     tensors.release(tensor);
-    Ok(data)
+    Ok(elements)
 }
 
 /// The family's bindings with the tensor names of this file: without the family's prefix if no tensor has it. Bindings of
@@ -207,7 +208,7 @@ fn read_parameter(
     if bindings.is_empty() {
         return Err(TensorError::NotFound(name.to_owned()).into());
     }
-    read_values(&preferred(bindings), tensors)
+    read_elements(&preferred(bindings), tensors).map(Elements::into_values)
 }
 
 /// The bindings of a parameter that are read: those of whole tensors, which precede those of its elements.
@@ -217,21 +218,21 @@ pub(super) fn preferred(bindings: &[Binding]) -> Vec<Binding> {
 }
 
 /// The values of a parameter from the tensors of its elements, or from whole tensors, which must have the same values.
-pub(super) fn read_values(bindings: &[Binding], tensors: &dyn TensorSource) -> Result<TensorData, LoadWeightsError> {
+pub(super) fn read_elements(bindings: &[Binding], tensors: &dyn TensorSource) -> Result<Elements, LoadWeightsError> {
     if let Some(count) = stacked_elements(bindings) {
         return read_stack(bindings, count, tensors);
     }
     let (first, others) = (&bindings[0], &bindings[1..]);
-    let data = extract(&first.layout, &first.tensor, tensors)?;
+    let elements = extract(&first.layout, &first.tensor, tensors)?;
     for other in others {
-        if extract(&other.layout, &other.tensor, tensors)? != data {
+        if extract(&other.layout, &other.tensor, tensors)? != elements {
             return Err(LoadWeightsError::TiedWeightsDiffer {
                 first: first.tensor.clone(),
                 second: other.tensor.clone(),
             });
         }
     }
-    Ok(data)
+    Ok(elements)
 }
 
 /// Number of elements of a parameter whose elements have a tensor each; `None` if a tensor has it whole.
@@ -241,7 +242,7 @@ fn stacked_elements(bindings: &[Binding]) -> Option<usize> {
 }
 
 /// The values of a stacked parameter from the tensors of its `count` elements, each written to its place.
-fn read_stack(bindings: &[Binding], count: usize, tensors: &dyn TensorSource) -> Result<TensorData, LoadWeightsError> {
+fn read_stack(bindings: &[Binding], count: usize, tensors: &dyn TensorSource) -> Result<Elements, LoadWeightsError> {
     let types: Vec<_> = bindings.iter().map(|binding| stored_type(binding, tensors)).collect();
     let dtype = types.first().copied().filter(|first| types.iter().all(|dtype| dtype == first)).unwrap_or(DType::F32);
     let (mut bytes, mut shape) = (Vec::new(), vec![count]);
@@ -264,7 +265,7 @@ fn read_stack(bindings: &[Binding], count: usize, tensors: &dyn TensorSource) ->
         }
         tensors.release(&binding.tensor);
     }
-    Ok(TensorData::from_bytes_vec(bytes, shape, dtype))
+    Ok(Elements { bytes, shape, dtype })
 }
 
 /// The float type in which the values of a binding's tensor are read.

@@ -2,12 +2,12 @@
 
 use super::{
     binding::{Binding, TensorLayout},
-    load::{BindingsByParameter, LoadWeightsError, preferred, read_values},
+    load::{BindingsByParameter, LoadWeightsError, preferred, read_elements},
 };
 use crate::{
     model::Model,
     precision::{WeightPrecision, half_type},
-    tensors::{TensorSource, pack_tensor},
+    tensors::{TensorSource, float_type, pack_tensor},
 };
 use burn::tensor::Device;
 use kiln_kernels::packed::{GgmlType, PackedMatrix};
@@ -72,10 +72,13 @@ impl Packable {
             let transposed = part.layout.transposed != self.by_columns;
             Binding { layout: TensorLayout { transposed, ..part.layout }, ..part.clone() }
         });
-        let values = read_values(&parts.collect::<Vec<_>>(), tensors)?;
-        let shape = values.shape().to_vec();
+        let elements = read_elements(&parts.collect::<Vec<_>>(), tensors)?;
+        let shape = elements.shape.clone();
         let [outer @ .., columns] = &shape[..] else { return Ok(None) };
-        let bytes = pack_tensor(half, &self.parts[0].tensor, values)?;
+        let bytes = match float_type(half.name) == Some(elements.dtype) {
+            true => elements.bytes,
+            false => pack_tensor(half, &self.parts[0].tensor, elements.into_values())?,
+        };
         let matrix = PackedMatrix::new(half, [outer.iter().product(), *columns], bytes.into());
         Ok(matrix.map(|matrix| self.weight(matrix, outer[0])))
     }

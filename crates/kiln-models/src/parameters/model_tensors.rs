@@ -72,13 +72,12 @@ impl TensorSource for ModelTensors {
     }
 
     fn read(&self, name: &str) -> Result<TensorData, TensorError> {
-        Ok(converted(self.read_stored(name)?.into_data(), DType::F32))
+        Ok(converted(self.read_stored(name)?.into_values(), DType::F32))
     }
 
     fn read_stored(&self, name: &str) -> Result<StoredTensor<'_>, TensorError> {
         let not_found = || TensorError::NotFound(name.into());
-        let (parameter, info) =
-            self.parameters.get(name).zip(self.entries.get(name)).ok_or_else(not_found)?;
+        let (parameter, info) = self.parameters.get(name).zip(self.entries.get(name)).ok_or_else(not_found)?;
         let broken = |error: ExecutionError| TensorError::Broken { name: name.into(), reason: error.to_string() };
         let held = parameter.held_value().map_err(broken)?;
         Ok(StoredTensor::Owned(converted(held, float_type(&info.dtype).unwrap_or(DType::F32))))

@@ -69,7 +69,8 @@ fn packed_bytes(model: &Model) -> BTreeMap<String, Vec<u8>> {
 
 #[test]
 fn packed_experts_compute_what_their_values_do() {
-    for (packing, stacked) in ["BF16", "F16", "Q8_0", "Q4_K", "MXFP4"].into_iter().flat_map(|p| [(p, false), (p, true)]) {
+    for (packing, stacked) in ["BF16", "F16", "Q8_0", "Q4_K", "MXFP4"].into_iter().flat_map(|p| [(p, false), (p, true)])
+    {
         let what = format!("{packing}, stacked: {stacked}");
         let tensors = Packed::new(packing, tensor_shapes(stacked));
         let packed = load(&tensors, WeightPrecision::Keep, &Device::flex()).unwrap();
@@ -97,12 +98,16 @@ fn gradients_flow_through_packed_experts_which_never_change() {
         assert_eq!(before.keys().filter(|name| name.contains(".experts.")).count(), 6);
         let plain = load(&tensors, WeightPrecision::F32, &device).unwrap();
         let (found, right) = (gradients(&packed), gradients(&plain));
-        assert!(found.contains_key("blocks.0.attention.k_norm.weight") && !found.keys().any(|name| before.contains_key(name)));
+        assert!(
+            found.contains_key("blocks.0.attention.k_norm.weight")
+                && !found.keys().any(|name| before.contains_key(name))
+        );
         for (name, gradient) in &found {
             let right = &right[name];
             let difference = max_abs_diff(gradient, right) / max_abs_diff(right, &right.zeros_like());
             // Attention is nearly uniform: the gradients of its scores are small differences of large sums.
-            let bound = if name.contains("attention.k_norm") || name.contains("attention.q_norm") { 5e-2 } else { 1e-3 };
+            let bound =
+                if name.contains("attention.k_norm") || name.contains("attention.q_norm") { 5e-2 } else { 1e-3 };
             assert!(difference <= bound, "{packing} {name}: {difference:e}");
         }
         // A walk that changes every trainable weight leaves the packed ones.

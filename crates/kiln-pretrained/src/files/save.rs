@@ -149,8 +149,7 @@ const SAFETENSORS_METADATA: [(&str, &str); 1] = [("format", "pt")];
 /// # Errors
 /// If a tensor cannot be read, or the file cannot be written.
 pub fn save_tensors(file: &Path, tensors: &dyn TensorSource) -> Result<(), SaveError> {
-    let one_file =
-        SaveOptions { max_shard_size: usize::MAX, dtype: Some(WeightDtype::F32), ..SaveOptions::default() };
+    let one_file = SaveOptions { max_shard_size: usize::MAX, dtype: Some(WeightDtype::F32), ..SaveOptions::default() };
     split_into_shards(tensors, one_file).iter().try_for_each(|(_, shard)| write_tensors(file, shard))
 }
 
@@ -236,7 +235,7 @@ impl View for &PendingTensor<'_> {
 
     fn data(&self) -> Cow<'_, [u8]> {
         let read = self.tensors.read_stored(self.name);
-        let bytes = read.and_then(|data| pack_tensor(self.dtype.packing(), self.name, data.into_data()));
+        let bytes = read.and_then(|data| pack_tensor(self.dtype.packing(), self.name, data.into_values()));
         Cow::Owned(bytes.unwrap_or_else(|error| {
             self.error.replace(Some(error));
             Vec::new()

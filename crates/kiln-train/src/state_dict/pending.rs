@@ -16,9 +16,9 @@ pub fn pending_model_tensors(model: &Model, prefix: &str) -> PendingTensors {
         let Some(handle) = tensors.take_handle(&name) else { continue };
         let file_name = prefix.to_owned() + &file_name(&name, &handle, &info);
         let pending = match packed_form(&handle, &info).cloned() {
-            Some(packed) => PendingTensor::new(Dtype::U8, packed_shape(&packed), move || {
-                Ok(packed.matrix.bytes().to_vec())
-            }),
+            Some(packed) => {
+                PendingTensor::new(Dtype::U8, packed_shape(&packed), move || Ok(packed.matrix.bytes().to_vec()))
+            }
             None => {
                 let dtype = float_dtype(&info);
                 let read = move || Ok(raw_from_data(handle.value()?, dtype).bytes);

@@ -6,7 +6,7 @@ use crate::families::{
 };
 use burn::tensor::{Device, TensorData, bf16, f16};
 use kiln_laws::device;
-use kiln_models::{ModelTensors, WeightPrecision, hf, tensors::TensorSource};
+use kiln_models::{ModelTensors, WeightPrecision, hf, tensors::WeightDtype};
 use kiln_pretrained::files::{ModelFolder, SaveOptions, save};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::{
@@ -32,7 +32,8 @@ fn cast_folder(case: &Path, target: &Path, dtype: Dtype) {
     let entries = source.tensors().entries();
     let bytes: BTreeMap<&String, Vec<u8>> =
         entries.keys().map(|name| (name, rounded(&source.tensors().read(name).unwrap(), dtype))).collect();
-    let views = bytes.iter().map(|(name, bytes)| (*name, TensorView::new(dtype, entries[*name].shape.clone(), bytes).unwrap()));
+    let views =
+        bytes.iter().map(|(name, bytes)| (*name, TensorView::new(dtype, entries[*name].shape.clone(), bytes).unwrap()));
     let file = safetensors::serialize(views, None).unwrap();
     fs::write(target.join("model.safetensors"), file).unwrap();
 }
@@ -48,7 +49,12 @@ fn stored(folder: &Path, ignored: &[&str]) -> BTreeMap<String, (Dtype, Vec<u8>)>
 /// Values of little-endian 16-bit floats.
 fn values((dtype, bytes): &(Dtype, Vec<u8>)) -> Vec<f32> {
     let (pairs, _) = bytes.as_chunks::<2>();
-    pairs.iter().map(|pair| if *dtype == Dtype::BF16 { bf16::from_le_bytes(*pair).to_f32() } else { f16::from_le_bytes(*pair).to_f32() }).collect()
+    pairs
+        .iter()
+        .map(|pair| {
+            if *dtype == Dtype::BF16 { bf16::from_le_bytes(*pair).to_f32() } else { f16::from_le_bytes(*pair).to_f32() }
+        })
+        .collect()
 }
 
 /// Asserts that a folder comes back as it was: to the bit, and where a value map is involved, within one rounding.
@@ -58,9 +64,12 @@ fn check_round_trip(case: &Path, dtype: Dtype, device: &Device) {
     cast_folder(case, &given, dtype);
     let loaded = ModelFolder::open(&given).unwrap().load_as(device, WeightPrecision::Keep).unwrap();
     let (model, family) = (&loaded.model, loaded.family);
-    let mapped: BTreeSet<String> = family.bindings(model.config()).into_iter()
-        .filter_map(|binding| binding.layout.map.map(|_| binding.tensor)).collect();
-    let named = if dtype == Dtype::BF16 { kiln_models::tensors::WeightDtype::BF16 } else { kiln_models::tensors::WeightDtype::F16 };
+    let mapped: BTreeSet<String> = family
+        .bindings(model.config())
+        .into_iter()
+        .filter_map(|binding| binding.layout.map.map(|_| binding.tensor))
+        .collect();
+    let named = if dtype == Dtype::BF16 { WeightDtype::BF16 } else { WeightDtype::F16 };
     let options = SaveOptions {
         config_json: Some(&loaded.config_json),
         // Functions of a file's values are f32 in the model; they need to be told their type in the file.
@@ -112,10 +121,12 @@ fn a_matrix_is_never_held_in_more_bytes_than_in_its_file() {
     let file = ModelFolder::open(home.path()).unwrap();
     let (family, config) = file.config().unwrap();
     let matrices = hf::file_bindings(&config, family, file.tensors());
-    let matrices = matrices.iter().filter(|binding| binding.layout.transposed || binding.parameter.ends_with(".weight"));
+    let matrices =
+        matrices.iter().filter(|binding| binding.layout.transposed || binding.parameter.ends_with(".weight"));
     let held = matrices.filter(|binding| loaded.model.holds_in_half(&binding.parameter));
     let packed = loaded.model.packed_weights();
     // GPT-2's matrices are [in, out] in the file and are packed by their columns all the same.
-    let count = held.inspect(|binding| assert!(packed.contains_key(&binding.parameter), "{}", binding.parameter)).count();
+    let count =
+        held.inspect(|binding| assert!(packed.contains_key(&binding.parameter), "{}", binding.parameter)).count();
     assert!(count >= 8, "{count}");
 }

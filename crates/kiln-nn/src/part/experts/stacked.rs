@@ -4,7 +4,10 @@
 //! (quantized or of 16-bit floats), by [`packed_grouped_linear`], which dequantizes tiles of the experts that have rows.
 
 use super::{ExpertConfig, expert_intermediate};
-use crate::{init::Initializer, packed_weight::is_without_values, part::feed_forward::activation::Activation, variant::BuildContext};
+use crate::{
+    init::Initializer, packed_weight::is_without_values, part::feed_forward::activation::Activation,
+    variant::BuildContext,
+};
 use burn::{
     module::{Module, Param},
     tensor::{Int, Tensor},
