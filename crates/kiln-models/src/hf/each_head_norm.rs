@@ -1,6 +1,6 @@
 //! A LayerNorm of queries and keys with weights for each head.
 
-use super::{config_reader::ConfigReader, keys::Convert, template::Holes};
+use super::{config_reader::ConfigReader, gguf::GgufFields, keys::Convert, template::Holes};
 use kiln_spec::ValidationError;
 use serde_json::{Map, Value, json};
 
@@ -18,6 +18,12 @@ impl Convert for EachHeadNorm {
 
     fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
         json.insert(self.0.into(), (!holes.get("qk_norm").is_null()).into());
+        Ok(())
+    }
+
+    fn read_gguf(&self, fields: &GgufFields, holes: &mut Holes) -> Result<(), ValidationError> {
+        let norm = json!({ "norm": { "layer": { "eps": holes.get("eps"), "bias": false } }, "scope": "each_head" });
+        holes.set("qk_norm", fields.has_tensor("blk.0.attn_q_norm.weight").then_some(norm));
         Ok(())
     }
 }

@@ -15,6 +15,7 @@ use super::{
     Family,
     config_reader::ConfigReader,
     family::inexpressible,
+    gguf::{self, Gguf, GgufFields, GgufMetadata},
     keys::{Absent::*, Constant::*, Convert, Key::*},
     names::{fused, linear, same},
     rope::Rotary,
@@ -84,7 +85,7 @@ pub(super) const FAMILY: Family = Family {
         linear("head", "lm_head"),
         same("embedding", "lm_head.weight").if_tied(),
     ]],
-    gguf: None,
+    gguf: Some(Gguf { names: gguf::names::FUSED_PART_NORMS, fixed: &[("bias", Bool(false))], ..Gguf::new("falcon") }),
 };
 
 /// The keys of the table above. Holes: `form` and `kv_heads`. Reads the hole `heads`.
@@ -113,6 +114,23 @@ impl Convert for Architecture {
         let shared = if parallel { "parallel" } else { "serial" };
         holes.set("form", if norms == 2 { "part_norms" } else { shared });
         holes.set("kv_heads", if multi_query && !is_new { 1 } else { kv_heads });
+        Ok(())
+    }
+
+    /// Parts are parallel in all files, with a norm each if there are two.
+    fn read_gguf(&self, fields: &GgufFields, holes: &mut Holes) -> Result<(), ValidationError> {
+        let has_two = fields.has_tensor("blk.0.attn_norm_2.weight");
+        holes.set("form", if has_two { "part_norms" } else { "parallel" });
+        holes.set("kv_heads", fields.hole("kv_heads", Value::Null, holes)?);
+        Ok(())
+    }
+
+    fn write_gguf(&self, holes: &Holes, out: &mut GgufMetadata) -> Result<(), ValidationError> {
+        if holes.get("form") == "serial" {
+            let reason = "GGUF's architecture `falcon` has parallel parts only, found attention before the MLP";
+            return Err(ValidationError::new("model.blocks[0].sublayers", reason));
+        }
+        out.set_hole("kv_heads", holes.get("kv_heads").clone());
         Ok(())
     }
 
@@ -154,5 +172,17 @@ impl Convert for AlibiOrRotary {
         let is_alibi = holes.get("position").get("alibi").is_some();
         json.insert("alibi".into(), is_alibi.into());
         if is_alibi { Ok(()) } else { ROTARY.write(holes, json) }
+    }
+
+    fn read_gguf(&self, fields: &GgufFields, holes: &mut Holes) -> Result<(), ValidationError> {
+        ROTARY.read_gguf(fields, holes)
+    }
+
+    fn write_gguf(&self, holes: &Holes, out: &mut GgufMetadata) -> Result<(), ValidationError> {
+        if holes.get("position").get("alibi").is_some() {
+            let reason = "GGUF's architecture `falcon` has rotary positions only, found ALiBi";
+            return Err(ValidationError::new("model.position", reason));
+        }
+        ROTARY.write_gguf(holes, out)
     }
 }

@@ -6,6 +6,7 @@
 use super::{
     Family,
     config_reader::ConfigReader,
+    gguf::{self, Gguf, GgufFields, GgufMetadata},
     keys::{Absent::*, Constant::*, Convert, Key::*},
     names::{fused, linear, same},
     scales::ScaledScores,
@@ -68,7 +69,7 @@ pub(super) const FAMILY: Family = Family {
         linear("head", "lm_head"),
         same("embedding", "lm_head.weight").if_tied(),
     ]],
-    gguf: None,
+    gguf: Some(Gguf { names: gguf::names::FUSED, ..Gguf::new("starcoder") }),
 };
 
 /// `multi_query`: one key-value head, or as many as there are heads. Hole: `kv_heads`. Reads the hole `heads`.
@@ -83,6 +84,16 @@ impl Convert for MultiQuery {
 
     fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
         json.insert("multi_query".into(), (holes.integer("kv_heads") == 1).into());
+        Ok(())
+    }
+
+    fn read_gguf(&self, fields: &GgufFields, holes: &mut Holes) -> Result<(), ValidationError> {
+        holes.set("kv_heads", fields.hole("kv_heads", Value::Null, holes)?);
+        Ok(())
+    }
+
+    fn write_gguf(&self, holes: &Holes, out: &mut GgufMetadata) -> Result<(), ValidationError> {
+        out.set_hole("kv_heads", holes.get("kv_heads").clone());
         Ok(())
     }
 }

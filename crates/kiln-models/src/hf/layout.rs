@@ -3,7 +3,10 @@
 //! Elements are moved as they are, two or four bytes each, so that 16-bit floats stay 16-bit floats. A [`ValueMap`](super::ValueMap) computes in
 //! f32 and gives f32: the one rounding to 16 bits is that of a file that is written.
 
-use super::binding::{Slice, TensorLayout, transpose_shape};
+use super::{
+    binding::{Slice, TensorLayout, transpose_shape},
+    row_permutation::RowPermutation,
+};
 use crate::tensors::StoredTensor;
 use burn::tensor::{DType, TensorData};
 use kiln_kernels::{
@@ -21,6 +24,19 @@ struct Pieces {
     width: usize,
     /// Shape of the part.
     shape: Vec<usize>,
+}
+
+impl Pieces {
+    /// The pieces with whole rows, of one element in a vector, in another order.
+    fn with_row_order(self, order: RowPermutation) -> Self {
+        let Self { starts, width, shape } = self;
+        let (starts, width) = match &shape[..] {
+            [_] => (starts.into_iter().flat_map(|start| start..start + width).collect(), 1),
+            _ => (starts, width),
+        };
+        let rows = starts.len();
+        Self { starts: (0..rows).map(|row| starts[order.file_row(rows, row)]).collect(), width, shape }
+    }
 }
 
 /// Elements of a parameter, row-major. Unlike a [`TensorData`], it gives its memory away without a look at every byte.
@@ -154,25 +170,26 @@ impl TensorLayout {
         TensorData::from_bytes_vec(bytes, shape, dtype)
     }
 
-    /// The pieces of a tensor of this shape that the parameter consists of, in the order of the parameter's rows.
-    fn pieces(&self, tensor: &[usize]) -> Pieces {
-        let mut shape = self.without_unit_axis(tensor);
-        let total: usize = shape.iter().product();
-        // A bias in another order consists of its values one by one.
-        let row = if self.row_order.is_some() && shape.len() == 1 { 1 } else { shape.last().copied().unwrap_or(1) };
-        let (mut starts, width): (Vec<usize>, _) = match self.slice {
-            None => ((0..total).step_by(row.max(1)).collect(), row),
-            Some(slice) => {
-                let is_part_of_row = slice.axis + 1 == shape.len() && self.row_order.is_none();
-                let width = if is_part_of_row { slice.width } else { row };
-                let starts = slice.runs(&shape).flat_map(|run| run.step_by(width.max(1))).collect();
-                shape[slice.axis] = slice.groups * slice.width;
-                (starts, width)
-            }
-        };
-        if let Some(order) = self.row_order {
-            starts = (0..starts.len()).map(|row| starts[order.file_row(starts.len(), row)]).collect();
+    /// The pieces of a tensor of this shape that the parameter consists of, in the parameter's order of rows.
+    fn pieces(&self, shape: &[usize]) -> Pieces {
+        let pieces = self.sliced_pieces(&self.without_unit_axis(shape));
+        match self.row_order {
+            None => pieces,
+            Some(order) => pieces.with_row_order(order),
         }
+    }
+
+    /// The pieces of a tensor of this shape that the slice takes.
+    fn sliced_pieces(&self, shape: &[usize]) -> Pieces {
+        let row = shape.last().copied().unwrap_or(1);
+        let Some(slice) = self.slice else {
+            let starts = (0..shape.iter().product()).step_by(row.max(1)).collect();
+            return Pieces { starts, width: row, shape: shape.to_vec() };
+        };
+        let width = if slice.axis + 1 == shape.len() { slice.width } else { row };
+        let starts = slice.runs(shape).flat_map(|run| run.step_by(width.max(1))).collect();
+        let mut shape = shape.to_vec();
+        shape[slice.axis] = slice.groups * slice.width;
         Pieces { starts, width, shape }
     }
 
@@ -327,7 +344,10 @@ mod tests {
     #[test]
     fn a_mapped_value_is_of_f32_and_comes_back_within_one_rounding() {
         let file: Vec<f32> = (0..200).map(|i| 0.001 * (i as f32 - 100.3)).collect();
-        for (map, dtype) in [ValueMap::AddOne, ValueMap::NegExp].into_iter().flat_map(|map| DTYPES.map(|d| (map, d))) {
+        for (map, dtype) in [ValueMap::AddOne, ValueMap::SubtractOne, ValueMap::NegExp]
+            .into_iter()
+            .flat_map(|map| DTYPES.map(|d| (map, d)))
+        {
             let layout = TensorLayout { map: Some(map), ..TensorLayout::default() };
             let file = TensorData::from(&file[..]).convert_dtype(dtype);
             let parameter = layout.extract(file.clone());

@@ -7,6 +7,7 @@
 use super::{
     Family,
     config_reader::ConfigReader,
+    gguf::{self, Gguf, GgufFields, GgufMetadata},
     keys::{Absent::*, Constant::*, Convert, Key::*},
     names::{fused, linear, same},
     scales::FourTimesHidden,
@@ -68,7 +69,7 @@ pub(super) const FAMILY: Family = Family {
         linear("head", "lm_head"),
         same("embedding", "lm_head.weight").if_tied(),
     ]],
-    gguf: None,
+    gguf: Some(Gguf { names: gguf::names::FUSED, ..Gguf::new("mpt") }),
 };
 
 /// `norm_type`: kinds of LayerNorm that differ in rounding. No hole.
@@ -94,6 +95,8 @@ impl Convert for NormType {
 struct AttentionTable;
 
 const TABLE: &str = "attn_config";
+const CLAMP_KEY: &str = "attention.clamp_kqv";
+const ALIBI_KEY: &str = "attention.max_alibi_bias";
 
 impl Convert for AttentionTable {
     fn read(&self, fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
@@ -114,6 +117,20 @@ impl Convert for AttentionTable {
             "clip_qkv": holes.get("clip_qkv"), "softmax_scale": holes.get("score_scale"),
         });
         json.insert(TABLE.into(), table);
+        Ok(())
+    }
+
+    /// The scale of scores is that of the width of a head.
+    fn read_gguf(&self, fields: &GgufFields, holes: &mut Holes) -> Result<(), ValidationError> {
+        holes.set("clip_qkv", fields.float(CLAMP_KEY)?.filter(|limit| *limit != 0.0));
+        holes.set("score_scale", Value::Null);
+        holes.set("alibi_bias_max", fields.float(ALIBI_KEY)?.unwrap_or(8.0));
+        Ok(())
+    }
+
+    fn write_gguf(&self, holes: &Holes, out: &mut GgufMetadata) -> Result<(), ValidationError> {
+        out.set(CLAMP_KEY, holes.get("clip_qkv").clone());
+        out.set(ALIBI_KEY, holes.float("alibi_bias_max"));
         Ok(())
     }
 }

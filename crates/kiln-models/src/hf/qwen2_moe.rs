@@ -6,6 +6,7 @@
 
 use super::{
     Family,
+    gguf::Gguf,
     keys::{Absent::*, Constant::*, Key::*},
     llama_like,
     names::linear,
@@ -76,5 +77,5 @@ pub(super) const FAMILY: Family = Family {
             linear("blocks.{i}.feed_forward.shared_gate", "model.layers.{i}.mlp.shared_expert_gate"),
         ],
     ],
-    gguf: None,
+    gguf: Some(Gguf { fixed: &[("norm_topk", Bool(false)), ("tied", Bool(false))], ..Gguf::new("qwen2moe") }),
 };

@@ -306,7 +306,8 @@ impl Convert for Rotary {
     }
 
     fn read_gguf(&self, fields: &GgufFields, holes: &mut Holes) -> Result<(), ValidationError> {
-        let position = PositionConfig::Rotary(read_rotary(fields, self.class, head_dim(holes))?);
+        let rotary = read_rotary(fields, self.class, head_dim(holes))?;
+        let position = PositionConfig::Rotary(RotaryEmbeddingConfig { interleaved: self.interleaved, ..rotary });
         holes.set("position", serde_json::to_value(position).unwrap_or_default());
         Ok(())
     }

@@ -6,6 +6,7 @@
 use super::{
     Family,
     each_head_norm::EachHeadNorm,
+    gguf::{self, Gguf},
     keys::{Absent::*, Constant::*, Key::*},
     llama_like,
     names::same,
@@ -65,5 +66,5 @@ pub(super) const FAMILY: Family = Family {
             same("blocks.{i}.attention.k_norm", "model.layers.{i}.self_attn.k_layernorm.norms.{e}").head_rows(),
         ],
     ],
-    gguf: None,
+    gguf: Some(Gguf { names: gguf::names::HEAD_NORMS, fixed: &[("tied", Bool(false))], ..Gguf::new("stablelm") }),
 };

@@ -35,6 +35,14 @@ pub(in crate::hf) const NORMS_AFTER_PARTS: Groups =
 pub(in crate::hf) const NORMS_AFTER_SUMS: Groups =
     &[OUTER, SEPARATE_QKV, FUSED_QKV, ATTENTION, FEED_FORWARD, POST_NORMS];
 
+/// q and k have norms with weights for each head.
+pub(in crate::hf) const HEAD_NORMS: Groups =
+    &[OUTER, SEPARATE_QKV, FUSED_QKV, OUTPUT, HEAD_QK_NORMS, FEED_FORWARD, NORMS_BEFORE];
+
+/// As [`FUSED`], with parallel parts that may have a norm each.
+pub(in crate::hf) const FUSED_PART_NORMS: Groups =
+    &[OUTER, FUSED_QKV, SEPARATE_QKV, ATTENTION, FEED_FORWARD, PART_NORMS];
+
 /// Encoder and decoder, as in T5.
 pub(in crate::hf) const ENCODER_DECODER: Groups = &[OUTER, T5_DECODER, T5_ENCODER];
 
@@ -63,6 +71,14 @@ const INTERLEAVED_QKV: &[Name] = &[
     fused(QKV, "blk.{i}.attn_qkv").interleaved(),
 ];
 
+/// The output of attention.
+const OUTPUT: &[Name] = &[linear("blocks.{i}.attention.o", "blk.{i}.attn_output")];
+
+const HEAD_QK_NORMS: &[Name] = &[
+    same("blocks.{i}.attention.q_norm", "blk.{i}.attn_q_norm").head_rows(),
+    same("blocks.{i}.attention.k_norm", "blk.{i}.attn_k_norm").head_rows(),
+];
+
 const ATTENTION: &[Name] = &[
     same("position", "position_embd"),
     linear("blocks.{i}.attention.o", "blk.{i}.attn_output"),
@@ -76,6 +92,10 @@ const FEED_FORWARD: &[Name] = &[
     linear("blocks.{i}.feed_forward.up", "blk.{i}.ffn_up"),
     linear("blocks.{i}.feed_forward.down", "blk.{i}.ffn_down"),
     linear("blocks.{i}.feed_forward.router", "blk.{i}.ffn_gate_inp"),
+    linear("blocks.{i}.feed_forward.shared.gate", "blk.{i}.ffn_gate_shexp"),
+    linear("blocks.{i}.feed_forward.shared.up", "blk.{i}.ffn_up_shexp"),
+    linear("blocks.{i}.feed_forward.shared.down", "blk.{i}.ffn_down_shexp"),
+    linear("blocks.{i}.feed_forward.shared_gate", "blk.{i}.ffn_gate_inp_shexp"),
     linear("blocks.{i}.feed_forward.experts.gate", "blk.{i}.ffn_gate_exps"),
     linear("blocks.{i}.feed_forward.experts.up", "blk.{i}.ffn_up_exps"),
     linear("blocks.{i}.feed_forward.experts.down", "blk.{i}.ffn_down_exps"),
@@ -83,6 +103,14 @@ const FEED_FORWARD: &[Name] = &[
     linear("blocks.{i}.feed_forward.experts.gate", "blk.{i}.ffn_gate.{e}"),
     linear("blocks.{i}.feed_forward.experts.up", "blk.{i}.ffn_up.{e}"),
     linear("blocks.{i}.feed_forward.experts.down", "blk.{i}.ffn_down.{e}"),
+];
+
+/// The norm of attention is the second where the MLP has its own.
+const PART_NORMS: &[Name] = &[
+    same("norm", "output_norm"),
+    same("blocks.{i}.attention_norm", "blk.{i}.attn_norm_2").with_part_norms(),
+    same("blocks.{i}.feed_forward_norm", "blk.{i}.attn_norm").with_part_norms(),
+    same("blocks.{i}.attention_norm", "blk.{i}.attn_norm").without_part_norms(),
 ];
 
 /// The gate stands before the up projection in `ffn_up`.
