@@ -13,6 +13,7 @@
 
 use super::{
     Family,
+    alibi_or_rotary::AlibiOrRotary,
     config_reader::ConfigReader,
     family::inexpressible,
     gguf::{self, Gguf, GgufFields, GgufMetadata},
@@ -22,7 +23,7 @@ use super::{
     template::Holes,
 };
 use kiln_spec::ValidationError;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 pub(super) const FAMILY: Family = Family {
     name: "falcon",
@@ -43,7 +44,7 @@ pub(super) const FAMILY: Family = Family {
         Flag("bias", "bias", false),
         Flag("tie_word_embeddings", "tied", true),
         Converted(&Architecture),
-        Converted(&AlibiOrRotary),
+        Converted(&AlibiOrRotary(Rotary::scaled(2048))),
         NoDropout("hidden_dropout"),
         NoDropout("attention_dropout"),
         Only("is_causal", Bool(true)),
@@ -150,39 +151,5 @@ impl Convert for Architecture {
             json.insert("multi_query".into(), (kv_heads == 1).into());
         }
         Ok(())
-    }
-}
-
-/// `alibi`: ALiBi in place of rotary positions. Hole: `position`.
-struct AlibiOrRotary;
-
-const ROTARY: Rotary = Rotary::scaled(2048);
-
-impl Convert for AlibiOrRotary {
-    fn read(&self, fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
-        if !fields.flag("alibi", false)? {
-            return ROTARY.read(fields, holes);
-        }
-        fields.ignore(&["max_position_embeddings", "rope_parameters", "rope_scaling", "rope_theta"]);
-        holes.set("position", json!({ "alibi": { "alibi_bias_max": 8.0, "scaled": true } }));
-        Ok(())
-    }
-
-    fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
-        let is_alibi = holes.get("position").get("alibi").is_some();
-        json.insert("alibi".into(), is_alibi.into());
-        if is_alibi { Ok(()) } else { ROTARY.write(holes, json) }
-    }
-
-    fn read_gguf(&self, fields: &GgufFields, holes: &mut Holes) -> Result<(), ValidationError> {
-        ROTARY.read_gguf(fields, holes)
-    }
-
-    fn write_gguf(&self, holes: &Holes, out: &mut GgufMetadata) -> Result<(), ValidationError> {
-        if holes.get("position").get("alibi").is_some() {
-            let reason = "GGUF's architecture `falcon` has rotary positions only, found ALiBi";
-            return Err(ValidationError::new("model.position", reason));
-        }
-        ROTARY.write_gguf(holes, out)
     }
 }

@@ -18,6 +18,7 @@
 //! `windows`, `sparse_layers`, `scales`, `activation` (keys that are no plain value of one hole).
 
 mod activation;
+mod alibi_or_rotary;
 mod bert_like;
 pub mod binding;
 pub mod config_reader;

@@ -21,7 +21,7 @@ use kiln_spec::{Direction, Layout};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-const CASES: [&str; 17] = [
+pub const CASES: [&str; 17] = [
     "bert-masked",
     "bert-untied",
     "bert-bare",

@@ -98,7 +98,7 @@ fn check_round_trip(case: &Path, dtype: Dtype, device: &Device) {
 /// Folders of all test cases.
 fn folders() -> Vec<PathBuf> {
     let decoders = DECODERS.map(|name| Case::open(name).folder).into_iter();
-    decoders.chain(encoders::CASES.map(|name| encoders::Case::open(name).folder)).collect()
+    decoders.chain(encoders::case_names().map(|name| encoders::Case::open(name).folder)).collect()
 }
 
 #[test]

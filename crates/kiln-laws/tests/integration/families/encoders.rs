@@ -1,6 +1,6 @@
 //! Test cases of encoders and encoder-decoders: a folder with a model of the reference code and its results.
 
-use crate::families::gradients::gradients_by_name;
+use crate::families::{bert, gradients::gradients_by_name, t5};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use kiln_laws::{device, fixture::Fixture, max_abs_diff, values};
 use kiln_models::{
@@ -20,18 +20,9 @@ use std::path::PathBuf;
 pub const TOLERANCE: f64 = 1e-4;
 
 /// Names of the test cases of encoders and encoder-decoders.
-pub const CASES: [&str; 10] = [
-    "bert-masked",
-    "bert-untied",
-    "bert-bare",
-    "bert-classes",
-    "roberta-masked",
-    "roberta-classes",
-    "t5-tied",
-    "t5-gated",
-    "mt5-untied",
-    "mt5-tied",
-];
+pub fn case_names() -> impl Iterator<Item = &'static str> {
+    bert::CASES.into_iter().chain(t5::CASES)
+}
 
 pub struct Case {
     pub name: &'static str,

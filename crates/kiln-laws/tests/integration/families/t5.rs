@@ -12,7 +12,7 @@ use kiln_nn::Probe;
 use kiln_spec::{Direction, Layout};
 use serde_json::{Value, json};
 
-const CASES: [&str; 4] = ["t5-tied", "t5-gated", "mt5-untied", "mt5-tied"];
+pub const CASES: [&str; 4] = ["t5-tied", "t5-gated", "mt5-untied", "mt5-tied"];
 
 /// Logits of the decoder's tokens, and the output of the encoder.
 fn run(
