@@ -184,6 +184,43 @@ fn what_a_family_cannot_say_is_refused_by_its_key() {
 }
 
 #[test]
+fn keys_of_published_files_give_the_defaults_of_their_class() {
+    // ModernBERT-base, Mamba-Codestral-7B, electra-small-generator and distilbert-base-uncased.
+    let files = [
+        json!({
+            "model_type": "modernbert", "architectures": ["ModernBertForMaskedLM"], "attention_bias": false,
+            "attention_dropout": 0.0, "classifier_activation": "gelu", "classifier_bias": false, "classifier_pooling": "mean",
+            "decoder_bias": true, "deterministic_flash_attn": false, "embedding_dropout": 0.0,
+            "global_attn_every_n_layers": 3, "global_rope_theta": 160000.0, "hidden_activation": "gelu", "hidden_size": 768,
+            "initializer_cutoff_factor": 2.0, "intermediate_size": 1152, "layer_norm_eps": 1e-05, "local_attention": 128,
+            "local_rope_theta": 10000.0, "max_position_embeddings": 8192, "mlp_bias": false, "norm_bias": false,
+            "norm_eps": 1e-05, "num_attention_heads": 12, "num_hidden_layers": 22, "position_embedding_type": "absolute",
+            "reference_compile": null, "sparse_prediction": false, "tie_word_embeddings": true, "vocab_size": 50368,
+        }),
+        json!({
+            "model_type": "mamba2", "chunk_size": 256, "conv_kernel": 4, "expand": 2, "head_dim": 64, "hidden_size": 4096,
+            "intermediate_size": 8192, "layer_norm_epsilon": 1e-05, "n_groups": 8, "norm_before_gate": true, "num_heads": 128,
+            "num_hidden_layers": 64, "residual_in_fp32": true, "rms_norm": true, "state_size": 128,
+            "time_step_limit": [0.0, { "__float__": "Infinity" }], "time_step_rank": 256, "use_bias": false,
+            "use_conv_bias": true, "vocab_size": 32768,
+        }),
+        json!({
+            "model_type": "electra", "architectures": ["ElectraForMaskedLM"], "classifier_dropout": null,
+            "embedding_size": 128, "generator_size": "0.25", "hidden_size": 256, "num_attention_heads": 4,
+            "position_embedding_type": "absolute", "summary_type": "first", "summary_use_proj": true, "type_vocab_size": 2,
+        }),
+        json!({
+            "model_type": "distilbert", "activation": "gelu", "dim": 768, "dropout": 0.1, "hidden_dim": 3072, "n_heads": 12,
+            "n_layers": 6, "sinusoidal_pos_embds": false, "tie_weights_": true, "vocab_size": 30522,
+        }),
+    ];
+    for file in files {
+        let default = read_config(&json!({ "model_type": file["model_type"] })).unwrap().1;
+        assert_eq!(hf::config_diff(&read_config(&file).unwrap().1, &default), [], "{}", file["model_type"]);
+    }
+}
+
+#[test]
 fn fields_that_contradict_each_other_are_refused_by_name() {
     let yarn = json!({ "rope_type": "linear", "factor": 2.0, "mscale_all_dim": 1.0 });
     let cases = [
