@@ -327,11 +327,13 @@ pub fn apply_adapters(
     folders: &[PathBuf],
 ) -> Result<Model, PretrainedError> {
     for folder in folders {
-        if !model.adapters().is_empty() {
-            model = merge(&model);
-        }
-        model = peft_format::load_adapters(&model, family, folder)
-            .map_err(|error| PretrainedError::Adapter { folder: folder.clone(), error: Box::new(error) })?;
+        let load = || {
+            if !model.adapters().is_empty() {
+                model = merge(&model)?;
+            }
+            peft_format::load_adapters(&model, family, folder)
+        };
+        model = load().map_err(|error| PretrainedError::Adapter { folder: folder.clone(), error: Box::new(error) })?;
     }
     Ok(model)
 }

@@ -218,10 +218,70 @@ impl Layout {
         Self { sequence_length: self.sequence_length, marks }
     }
 
+    /// Returns the layout with `count` tokens before each document part, and where each token of this layout stands in its row:
+    /// `columns [batch_size, sequence_length]`, 0 for padding. Rows become longer if they have too little padding.
+    ///
+    /// The new tokens take over the first positions, and the others move up by `count`. Every token of the part sees the new ones.
+    /// They see one another from left to right or, if `bidirectional`, the whole part.
+    pub fn with_leading_tokens(&self, count: usize, bidirectional: bool) -> (Self, Vec<usize>) {
+        let mut rows = Vec::new();
+        let mut columns = Vec::with_capacity(self.marks.len());
+        for row in self.marks.chunks(self.sequence_length.max(1)) {
+            let mut marks: Vec<TokenMark> = Vec::with_capacity(row.len() + count);
+            for part in row.chunk_by(|a, b| (a.document, a.valid) == (b.document, b.valid)) {
+                if !part[0].valid {
+                    columns.extend(part.iter().map(|_| 0));
+                    continue;
+                }
+                let with_leading = leading_tokens(part, count, bidirectional);
+                columns.extend(marks.len() + count..marks.len() + with_leading.len());
+                marks.extend(with_leading);
+            }
+            rows.push(marks);
+        }
+        let sequence_length = rows.iter().map(Vec::len).fold(self.sequence_length, usize::max);
+        rows.iter_mut().for_each(|row| row.resize(sequence_length, TokenMark::default()));
+        (Self { sequence_length, marks: rows.concat() }, columns)
+    }
+
+    /// Returns the layout with all positions moved up by `count`: the tokens follow others of their documents.
+    pub fn shift_positions(&self, count: usize) -> Self {
+        self.map_parts(|part| shift(part, count as i32))
+    }
+
     /// Returns the number of tokens without padding.
     pub fn num_valid(&self) -> usize {
         self.marks.iter().filter(|mark| mark.valid).count()
     }
+}
+
+/// Whether a document part is ordered from right to left.
+fn is_reversed(part: &[TokenMark]) -> bool {
+    part.windows(2).any(|pair| pair[1].order < pair[0].order)
+}
+
+/// Moves a document part up by `count` positions.
+fn shift(part: &mut [TokenMark], count: i32) {
+    let order = if is_reversed(part) { -count } else { count };
+    for mark in part {
+        mark.position += count;
+        mark.order += order;
+    }
+}
+
+/// A document part after `count` new tokens.
+fn leading_tokens(part: &[TokenMark], count: usize, bidirectional: bool) -> Vec<TokenMark> {
+    let (first, mut moved) = (part[0], part.to_vec());
+    shift(&mut moved, count as i32);
+    // Lowest in the causal order, whatever the direction, so that all tokens see them.
+    let lowest = moved.iter().map(|mark| mark.order).min().unwrap_or_default() - count as i32;
+    let new = (0..count as i32).map(|index| TokenMark {
+        position: first.position + index,
+        order: lowest + index,
+        prefix: bidirectional,
+        ..first
+    });
+    new.chain(moved).collect()
 }
 
 /// Shifts a document part to start at position 0 if one of its positions is `limit` or more.

@@ -267,7 +267,7 @@ fn model_path(recipe: &Recipe, index: usize, name: &str) -> String {
     format!("stages[{index}].objective.{objective}.{name}")
 }
 
-/// The model with its adapters merged into its weights.
+/// The model with its adapters merged into its weights. Virtual tokens cannot be merged: their model keeps its adapters.
 fn merged(model: Model) -> Model {
-    if model.adapters().is_empty() { model } else { merge(&model) }
+    if model.adapters().is_empty() { model } else { merge(&model).unwrap_or(model) }
 }

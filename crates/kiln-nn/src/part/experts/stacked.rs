@@ -3,7 +3,9 @@
 //! Rows are multiplied with the matrix of their expert by the kernel [`grouped_linear`].
 
 use super::{ExpertConfig, expert_intermediate};
-use crate::{init::Initializer, part::feed_forward::activation::Activation, variant::BuildContext};
+use crate::{
+    adapter::{Site, SiteAdapters},
+    init::Initializer, part::feed_forward::activation::Activation, variant::BuildContext};
 use burn::{
     module::{Module, Param},
     tensor::{Int, Tensor},
@@ -17,6 +19,7 @@ pub struct StackedLinear {
     weight: Param<Tensor<3>>,
     /// Biases, `[E, out]`.
     bias: Option<Param<Tensor<2>>>,
+    adapters: SiteAdapters,
 }
 
 impl StackedLinear {
@@ -24,6 +27,7 @@ impl StackedLinear {
     fn new(name: &str, shape: [usize; 3], bias: bool, scale: f64, init: &mut Initializer) -> Self {
         let [experts, from, to] = shape;
         init.scope(name, |init| Self {
+            adapters: init.make_adapters(Site::Stacked(shape)),
             weight: init.normal("weight", shape, scale / (from as f64).sqrt()),
             bias: bias.then(|| init.constant([experts, to], 0.0)),
         })
@@ -31,18 +35,19 @@ impl StackedLinear {
 
     /// Maps each row with its expert: `x [1, R, in]`, `expert [R] → [1, R, out]`.
     fn forward(&self, x: Tensor<3>, expert: &Tensor<1, Int>) -> Tensor<3> {
-        let y = grouped_linear(x.squeeze_dim(0), self.weight.val(), expert.clone());
+        let x = x.squeeze_dim(0);
+        let y = grouped_linear(x.clone(), self.weight.val(), expert.clone());
         let y = match &self.bias {
             Some(bias) => y + bias.val().select(0, expert.clone()),
             None => y,
         };
-        y.unsqueeze_dim(0)
+        self.adapters.stacked(&x, expert, y).unsqueeze_dim(0)
     }
 
     /// Floating-point operations per row.
     fn flops(&self) -> f64 {
         let [_, from, to] = self.weight.shape().dims();
-        2.0 * (from * to) as f64
+        2.0 * (from * to) as f64 + self.adapters.flops()
     }
 }
 
