@@ -66,6 +66,17 @@ impl Model {
         model
     }
 
+    /// The parameters that are copies of another one, which training keeps equal to it, by name: the matrix A of adapters that
+    /// share it.
+    pub fn shared_parameters(&self) -> BTreeMap<String, String> {
+        let adapters = self.adapters.iter().flat_map(|(site, adapters)| adapters.iter().map(move |own| (site, own)));
+        let shared = adapters.filter_map(|(site, adapter)| {
+            let (owner, end) = (adapter.shared_a.as_ref()?, adapter.path());
+            Some((format!("{site}.{end}.a"), format!("{owner}.{end}.a")))
+        });
+        shared.collect()
+    }
+
     /// Whether a parameter of this name belongs to an adapter: `blocks.7.attention.q.lora.a`.
     pub fn is_adapter_parameter(&self, name: &str) -> bool {
         // The site is what precedes the adapter's method and the parameter's own name.

@@ -40,6 +40,8 @@ pub struct Initializer {
     adapter_init: Option<Box<Initializer>>,
     /// Adapters whose parameters are set afterward, and so stay without values.
     known_adapters: AdapterMap,
+    /// Path of the site whose adapters are built.
+    site: String,
     /// Weights of the model that adapters are attached to, by site: some methods start from them.
     base_weights: Option<BaseWeights>,
     /// Values that several parameters share, by key, seed and shape.
@@ -65,6 +67,7 @@ impl Initializer {
             adapters: AdapterMap::new(),
             adapter_init: None,
             known_adapters: AdapterMap::new(),
+            site: String::new(),
             base_weights: None,
             shared: BTreeMap::new(),
             residual_scale: 1.0,
@@ -103,7 +106,7 @@ impl Initializer {
 
     /// Returns the weight of the site whose adapter is built, if the adapter is new and the weight has values.
     pub fn base_weight(&self) -> Option<BaseWeight> {
-        if self.uninitialized { None } else { self.base_weights.as_ref()?(self.path.first()?) }
+        if self.uninitialized { None } else { self.base_weights.as_ref()?(&self.site) }
     }
 
     /// Keeps the matrices of these parameter paths packed (quantized).
@@ -141,7 +144,10 @@ impl Initializer {
             let init = self.adapter_init.as_deref_mut()?;
             let (end, was_uninitialized) = (attached.path(), init.uninitialized);
             init.uninitialized |= known.iter().any(|known| known.path() == end);
-            let module = init.scope(path.as_str(), |init| init.scope(end, |init| attached.spec.init(&site, init)));
+            // A shared A is drawn, and its dropout drawn, by the path of its owner.
+            let owner = attached.shared_a.as_ref().unwrap_or(&path).as_str();
+            init.site.clone_from(&path);
+            let module = init.scope(owner, |init| init.scope(end, |init| attached.spec.init(&site, init)));
             init.uninitialized = was_uninitialized;
             Some((module, attached.effective_weight()))
         });
@@ -227,7 +233,7 @@ impl Initializer {
             return self.uninitialized_param(shape);
         }
         let values = self.shared.entry((key, seed, shape)).or_insert_with(|| {
-            let draw = |row| {
+            let draw = |row: usize| {
                 let mut random = Random::new(seed, key, row as u64, 0);
                 (0..shape[1]).map(move |_| ((2.0 * random.uniform() - 1.0) * bound) as f32)
             };

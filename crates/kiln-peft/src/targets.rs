@@ -27,7 +27,46 @@ pub fn build_adapters(config: &AdapterConfig, model: &ModelConfig, path: &str) -
     } else {
         select_sites(config, model, &sites, &format!("{path}.target_modules"))?.into_iter().collect()
     };
-    Ok(selected.into_iter().map(|site| (site.clone(), vec![AttachedAdapter::new(config.spec(&site))])).collect())
+    let owners = owners_of_shared(config, &selected, &sites, &format!("{path}.shared_a"))?;
+    let attached = selected.into_iter().map(|site| {
+        let adapter = AttachedAdapter { shared_a: owners.get(&site).cloned(), ..AttachedAdapter::new(config.spec(&site)) };
+        (site, vec![adapter])
+    });
+    Ok(attached.collect())
+}
+
+/// The layers that share the A of another one, and that one: in its module, the one that the first pattern of the group matches.
+fn owners_of_shared(
+    config: &AdapterConfig,
+    selected: &[String],
+    sites: &BTreeMap<String, Site>,
+    path: &str,
+) -> Result<BTreeMap<String, String>, ValidationError> {
+    let mut owners = BTreeMap::new();
+    for group in config.shared_a() {
+        let rank = |site: &String| group.iter().position(|pattern| matches_suffix(pattern, site));
+        let mut members: Vec<(usize, &String)> =
+            selected.iter().filter_map(|site| Some((rank(site)?, site))).collect();
+        members.sort();
+        let mut first = BTreeMap::<&str, &String>::new();
+        for (_, member) in members {
+            let module = member.rsplit_once('.').map_or("", |(module, _)| module);
+            let owner = *first.entry(module).or_insert(member);
+            let [a, b] = [owner, member].map(|site| sites[site]);
+            if (a.kind(), &a.map_shape()[..2]) != (b.kind(), &b.map_shape()[..2]) {
+                let reason = format!("`{owner}` and `{member}` have different inputs and cannot share A");
+                return Err(ValidationError::new(path, reason));
+            }
+            if owner != member {
+                owners.insert(member.clone(), owner.clone());
+            }
+        }
+        if first.is_empty() {
+            let reason = format!("{group:?} matches no layer with an adapter");
+            return Err(ValidationError::new(path, reason));
+        }
+    }
+    Ok(owners)
 }
 
 /// The options of existing adapters, with full names of sites as patterns; `None` if there are none, a site has several
@@ -39,7 +78,12 @@ pub fn config_of(adapters: &AdapterMap) -> Option<AdapterConfig> {
         }
         _ => None,
     });
-    AdapterConfig::from_specs(&specs.collect::<Option<BTreeMap<String, AdapterSpec>>>()?)
+    let config = AdapterConfig::from_specs(&specs.collect::<Option<BTreeMap<String, AdapterSpec>>>()?)?;
+    let mut groups = BTreeMap::<&String, Vec<String>>::new();
+    for (site, owner) in adapters.iter().filter_map(|(site, own)| Some((site, own[0].shared_a.as_ref()?))) {
+        groups.entry(owner).or_insert_with(|| vec![owner.clone()]).push(site.clone());
+    }
+    Some(config.with_shared_a(groups.into_values().collect()))
 }
 
 /// The sites that at least one of the patterns matches. `path` is the key of the patterns.
@@ -64,7 +108,7 @@ fn select_sites(
         if matching.is_empty() {
             return Err(no_match_error(model, &layers.keys().copied().collect::<Vec<_>>(), pattern, path));
         }
-        matching.iter().try_for_each(|layer| check_site(config, (layer, layers[layer]), pattern, path))?;
+        matching.iter().try_for_each(|layer| check_site(config, (*layer, layers[layer]), pattern, path))?;
         selected.extend(matching.into_iter().map(String::from));
     }
     Ok(selected)

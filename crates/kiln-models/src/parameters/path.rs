@@ -86,7 +86,7 @@ impl ParameterPath {
         let site = self.join(&site);
         let name = index.parse::<usize>().ok().and_then(|index| self.adapter_names.get(&site)?.get(index));
         let name = name.filter(|name| *name != DEFAULT_ADAPTER).map(String::as_str);
-        [site.as_str(), method].into_iter().chain(name).chain(rest.iter().copied()).collect::<Vec<_>>().join(".")
+        [site.as_str(), *method].into_iter().chain(name).chain(rest.iter().copied()).collect::<Vec<_>>().join(".")
     }
 
     /// The name of the module or parameter with these fields.

@@ -80,7 +80,7 @@ impl Adapter for Dora {
     fn weight_change(&self, weight: &Tensor<2>) -> Option<Tensor<2>> {
         let sum = weight.clone() + self.a.val().matmul(self.b.val()) * self.scale;
         let norms = sum.clone().square().sum_dim(0).sqrt();
-        Some(sum * (self.magnitude.val().unsqueeze() / norms) - weight.clone())
+        Some(sum * (self.magnitude.val().unsqueeze::<2>() / norms) - weight.clone())
     }
 
     fn flops(&self) -> f64 {

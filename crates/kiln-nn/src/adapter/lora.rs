@@ -52,6 +52,9 @@ pub struct LoraConfig {
     /// (`blocks.0.attention.q`) or its end after a dot (`q`, `attention.q`). `all-linear`: all linear layers but those of
     /// the head.
     pub target_modules: Vec<String>,
+    /// Groups of layers that share one A, as one LoRA of a fused layer does: `[["q", "k", "v"], ["gate", "up"]]`. Layers of
+    /// one module (`blocks.0.attention`) that patterns of a group match share it.
+    pub shared_a: Vec<Vec<String>>,
     /// Initialization of A. B is initialized to 0, so that the model is unchanged at the start.
     pub init: LoraInit,
 }
@@ -59,7 +62,15 @@ pub struct LoraConfig {
 impl Default for LoraConfig {
     fn default() -> Self {
         let targets = ["attention.q", "attention.v"].map(String::from).into();
-        Self { rank: 8, alpha: 16.0, rslora: false, dropout: 0.0, target_modules: targets, init: LoraInit::Uniform }
+        Self {
+            rank: 8,
+            alpha: 16.0,
+            rslora: false,
+            dropout: 0.0,
+            target_modules: targets,
+            shared_a: Vec::new(),
+            init: LoraInit::Uniform,
+        }
     }
 }
 
@@ -78,6 +89,14 @@ impl AdapterOptions for LoraConfig {
         &self.target_modules
     }
 
+    fn shared_a(&self) -> &[Vec<String>] {
+        &self.shared_a
+    }
+
+    fn with_shared_a(self, shared_a: Vec<Vec<String>>) -> Self {
+        Self { shared_a, ..self }
+    }
+
     fn dropout(&self) -> f64 {
         self.dropout
     }
@@ -93,7 +112,8 @@ impl AdapterOptions for LoraConfig {
 
     fn from_specs(specs: &BTreeMap<String, LoraSpec>) -> Option<Self> {
         let LoraSpec { rank, alpha, rslora, dropout, init } = common(specs)?;
-        Some(Self { rank, alpha, rslora, dropout, target_modules: specs.keys().cloned().collect(), init })
+        let target_modules = specs.keys().cloned().collect();
+        Some(Self { rank, alpha, rslora, dropout, target_modules, shared_a: Vec::new(), init })
     }
 }
 

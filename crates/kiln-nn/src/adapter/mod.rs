@@ -133,6 +133,17 @@ macro_rules! adapters {
                 match self { $(Self::$Name(config) => config.dropout()),+ }
             }
 
+            /// As [`AdapterOptions::shared_a`].
+            pub fn shared_a(&self) -> &[Vec<String>] {
+                match self { $(Self::$Name(config) => config.shared_a()),+ }
+            }
+
+            /// As [`AdapterOptions::with_shared_a`].
+            #[must_use]
+            pub fn with_shared_a(self, groups: Vec<Vec<String>>) -> Self {
+                match self { $(Self::$Name(config) => Self::$Name(config.with_shared_a(groups))),+ }
+            }
+
             /// Returns the number of virtual tokens before each document.
             pub fn num_virtual_tokens(&self) -> usize {
                 match self { $(Self::$Name(config) => config.num_virtual_tokens()),+ }
@@ -160,7 +171,6 @@ macro_rules! adapters {
                     $(AdapterSpec::$Name(_) => {
                         let own = specs.iter().map(|(site, spec)| match spec {
                             AdapterSpec::$Name(spec) => Some((site.clone(), spec.clone())),
-                            #[allow(unreachable_patterns, reason = "one method could be the only one")]
                             _ => None,
                         });
                         let own = own.collect::<Option<BTreeMap<_, _>>>()?;

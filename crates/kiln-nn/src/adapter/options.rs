@@ -28,6 +28,17 @@ pub trait AdapterOptions: Sized {
     /// Describes the size in a few words: `rank 8`; empty if there is none to choose.
     fn describe(&self) -> String;
 
+    /// Returns groups of patterns: layers of one parent that patterns of one group match share the matrix A.
+    fn shared_a(&self) -> &[Vec<String>] {
+        &[]
+    }
+
+    /// Returns the options with these groups.
+    #[must_use]
+    fn with_shared_a(self, _groups: Vec<Vec<String>>) -> Self {
+        self
+    }
+
     /// Returns the number of virtual tokens before each document.
     fn num_virtual_tokens(&self) -> usize {
         0

@@ -77,6 +77,62 @@ fn stopping_and_recomputation_change_no_bit() {
     assert!(run_result(&path("other")) != wanted, "dropout of the adapters changes nothing");
 }
 
+/// An adapter of each method, as in a recipe, and what must be part of the names of its trained parameters.
+const METHODS: [(&str, &str); 6] = [
+    ("dora = { rank = 2, dropout = 0.2, target_modules = ['q', 'down'] }", ".dora."),
+    ("ia3 = { target_modules = ['k', 'v', 'down'], feedforward_modules = ['down'] }", ".ia3."),
+    ("vera = { rank = 4, dropout = 0.2 }", ".vera.lambda_"),
+    ("prompt_tuning = { num_virtual_tokens = 4 }", ".prompt_tuning."),
+    ("lora = { rank = 2, target_modules = ['q', 'k', 'v', 'embedding'], shared_a = [['q', 'k', 'v']] }", ".lora."),
+    ("lora = { rank = 2, target_modules = ['experts.up', 'experts.down'] }", ".lora."),
+];
+
+#[test]
+fn every_method_trains_its_parameters_only_and_resumes_to_the_bit() {
+    let home = tempfile::tempdir().unwrap();
+    for (index, (method, trained)) in METHODS.into_iter().enumerate() {
+        let path = |name: &str| home.path().join(format!("{name}-{index}"));
+        let adapter = format!("stages.0.adapter={{ {method} }}");
+        let experts = r#"model.blocks=[{ sublayers = [{ parts = ["attention"] }, { parts = ["experts"] }] }]"#;
+        let mut sets = vec![adapter.as_str(), "stages.0.gradient_accumulation=2", "model.dropout=0.1"];
+        sets.extend(method.contains("experts").then_some(experts));
+        train(&small_recipe(&sets), &path("whole"));
+        let (first, last) = (weights(&path("whole"), 0, 1), weights(&path("whole"), 0, 4));
+        let moved: Vec<&String> = first.iter().filter(|(name, raw)| last[*name] != **raw).map(|(name, _)| name).collect();
+        assert!(!moved.is_empty() && moved.iter().all(|name| name.contains(trained)), "{method}: {moved:?}");
+        assert_eq!(moved.len(), first.keys().filter(|name| name.contains(trained)).count(), "{method}: {moved:?}");
+        let stopped = TestRun { stop_after: Some(2), ..TestRun::default() };
+        stopped.start(&small_recipe(&sets), &path("stopped")).unwrap();
+        TestRun::default().resume(&path("stopped")).unwrap();
+        assert_same_result(&run_result(&path("stopped")), &run_result(&path("whole")), method);
+        let recomputed = small_recipe(&[&sets[..], &["stages.0.gradient_checkpointing=block"]].concat());
+        train(&recomputed, &path("recomputed"));
+        assert!(weights(&path("recomputed"), 0, 4) == last, "{method}: recomputed");
+        if method.contains("shared_a") {
+            for layer in ["k", "v"] {
+                let a = |layer: &str| &last[&format!("blocks.1.attention.{layer}.lora.a")];
+                assert_eq!(a(layer).bytes, a("q").bytes, "{layer} and q share A");
+            }
+            let states = state_tensor_names(&path("whole"), 4);
+            assert!(states.iter().all(|name| !name.contains("attention.k.lora.a")), "{states:?}");
+        }
+    }
+}
+
+#[test]
+fn virtual_tokens_need_a_last_stage_and_room() {
+    let nothing = |name: &str, _: Option<&str>| panic!("{name}");
+    let refused = |stages: &str| {
+        let error = Recipe::load(stages, Some("r.toml"), &[], &nothing).unwrap_err();
+        let failure = TrainError::from(error);
+        format!("{failure} {}", failure.location().unwrap_or_default())
+    };
+    let said = refused("[[stages]]\nadapter = 'prompt_tuning'\n[[stages]]\nname = 'b'\n");
+    assert!(said.contains("cannot be merged") && said.contains("stages[0].adapter"), "{said}");
+    let said = refused("[[stages]]\nsequence_length = 16\nadapter = 'prompt_tuning'\n");
+    assert!(said.contains("20 virtual tokens") && said.contains("sequence_length"), "{said}");
+}
+
 /// A recipe of two stages, the first with adapters.
 fn two_stage_recipe() -> Recipe {
     let stages = format!(
