@@ -38,6 +38,8 @@ impl<const D: usize> LinearCall<'_, D> {
 pub struct EmbeddingCall<'a> {
     /// Token ids, `[B, T]`.
     pub ids: &'a Tensor<2, Int>,
+    /// Their rows of the embedding, `[B, T, M]`.
+    pub y: &'a Tensor<3>,
     /// The embedding, `[V, M]`.
     pub table: WeightView<'a>,
     /// Factor w of the adapter's output.

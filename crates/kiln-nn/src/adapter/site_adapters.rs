@@ -63,8 +63,10 @@ impl SiteAdapters {
 
     /// Embeddings with the adapters: `y [B, T, M]` are the rows `ids [B, T]` of `table [V, M]`.
     pub fn embedding(&self, ids: &Tensor<2, Int>, y: Tensor<3>, table: WeightView) -> Tensor<3> {
-        let call = |weight| EmbeddingCall { ids, table, weight };
-        self.active().filter_map(|(adapter, weight)| adapter.embedding(&call(weight))).fold(y, |y, change| y + change)
+        let changes = self
+            .active()
+            .filter_map(|(adapter, weight)| adapter.embedding(&EmbeddingCall { ids, y: &y, table, weight }));
+        changes.fold(y.clone(), |sum, change| sum + change)
     }
 
     /// Output of stacked maps with their adapters: `x [R, in]`, `expert [R]`, `y [R, out]` that of the maps alone.

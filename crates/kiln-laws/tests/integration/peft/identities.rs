@@ -23,7 +23,7 @@ fn methods() -> Vec<AdapterConfig> {
     let feedforward_modules = vec!["down".into(), "o".into(), "up".into()];
     vec![
         AdapterConfig::Lora(lora.clone()),
-        AdapterConfig::Dora(LoraConfig { target_modules: linear.clone(), ..lora }),
+        AdapterConfig::Dora(LoraConfig { target_modules: [linear.clone(), vec!["embedding".into()]].concat(), ..lora }),
         AdapterConfig::Ia3(Ia3Config { target_modules: linear.clone(), feedforward_modules }),
         AdapterConfig::Vera(VeraConfig { rank: 3, target_modules: linear, ..VeraConfig::default() }),
         AdapterConfig::PromptTuning(PromptTuningConfig { num_virtual_tokens: 3, ..PromptTuningConfig::default() }),

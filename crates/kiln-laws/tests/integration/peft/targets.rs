@@ -2,6 +2,7 @@
 
 use kiln_laws::device;
 use kiln_models::{Model, ModelConfig, named_parameters};
+use kiln_nn::adapter::Ia3Config;
 use kiln_peft::{AdapterConfig, LoraConfig, attach, detach};
 
 fn model(text: &str) -> Model {
@@ -108,7 +109,9 @@ fn sites_that_a_method_does_not_support_are_refused() {
     let said = dora(&["up"]).expect_err("experts").to_string();
     assert!(said.contains("`up` matches `blocks.0.feed_forward.experts.up` (stacked experts)"), "{said}");
     assert!(said.starts_with("adapter.dora.target_modules:"), "{said}");
-    assert!(dora(&["embedding"]).expect_err("an embedding").to_string().contains("`embedding` (embedding)"));
+    let ia3 = Ia3Config { target_modules: vec!["embedding".into()], ..Ia3Config::default() };
+    let said = attach(&experts_model(), &AdapterConfig::Ia3(ia3), 0).expect_err("an embedding").to_string();
+    assert!(said.contains("`embedding` (embedding)"), "{said}");
     assert!(dora(&["shared.up"]).is_ok());
     let said = refusal(&experts_model(), LoraConfig { dropout: 0.1, ..lora(&["experts.up"]) });
     assert!(said.contains("dropout is not supported for `blocks.0.feed_forward.experts.up`"), "{said}");
