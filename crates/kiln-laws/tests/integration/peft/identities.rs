@@ -40,7 +40,7 @@ fn adapted_models(method: &AdapterConfig) -> Vec<(String, Model)> {
     all
 }
 
-/// Whether the virtual tokens of a method change the model from the start.
+/// Whether a new adapter computes the base: virtual tokens change the model from the start.
 fn starts_as_base(method: &AdapterConfig) -> bool {
     !matches!(method, AdapterConfig::PromptTuning(_))
 }
@@ -68,7 +68,7 @@ fn max_abs_diff(a: &[f64], b: &[f64]) -> f64 {
 fn new_and_disabled_adapters_change_no_bit() {
     for (method, (name, adapted)) in methods().iter().flat_map(|method| adapted_models(method).into_iter().map(move |m| (method, m))) {
         let base = hidden_values(&detach(&adapted), true);
-        assert_eq!(hidden_values(&adapted, true) == base, starts_as_base(method), "{name}");
+        assert!(!starts_as_base(method) || hidden_values(&adapted, true) == base, "{name}");
         let moved = perturbed(adapted);
         let base = detach(&moved);
         assert_eq!(hidden_values(&set_enabled(&moved, false), true), hidden_values(&base, true), "{name}");
