@@ -29,7 +29,8 @@ pub fn build_adapters(config: &AdapterConfig, model: &ModelConfig, path: &str) -
     };
     let owners = owners_of_shared(config, &selected, &sites, &format!("{path}.shared_a"))?;
     let attached = selected.into_iter().map(|site| {
-        let adapter = AttachedAdapter { shared_a: owners.get(&site).cloned(), ..AttachedAdapter::new(config.spec(&site)) };
+        let adapter =
+            AttachedAdapter { shared_a: owners.get(&site).cloned(), ..AttachedAdapter::new(config.spec(&site)) };
         (site, vec![adapter])
     });
     Ok(attached.collect())
@@ -45,8 +46,7 @@ fn owners_of_shared(
     let mut owners = BTreeMap::new();
     for group in config.shared_a() {
         let rank = |site: &String| group.iter().position(|pattern| matches_suffix(pattern, site));
-        let mut members: Vec<(usize, &String)> =
-            selected.iter().filter_map(|site| Some((rank(site)?, site))).collect();
+        let mut members: Vec<(usize, &String)> = selected.iter().filter_map(|site| Some((rank(site)?, site))).collect();
         members.sort();
         let mut first = BTreeMap::<&str, &String>::new();
         for (_, member) in members {
@@ -103,8 +103,11 @@ fn select_sites(
     let layers: BTreeMap<&str, SiteKind> = layers.filter(|(_, kind)| *kind != SiteKind::Tokens).collect();
     let mut selected = BTreeSet::new();
     for pattern in config.targets() {
-        let matching: Vec<&str> =
-            layers.iter().filter(|(layer, kind)| is_selected(pattern, layer, **kind)).map(|(layer, _)| *layer).collect();
+        let matching: Vec<&str> = layers
+            .iter()
+            .filter(|(layer, kind)| is_selected(pattern, layer, **kind))
+            .map(|(layer, _)| *layer)
+            .collect();
         if matching.is_empty() {
             return Err(no_match_error(model, &layers.keys().copied().collect::<Vec<_>>(), pattern, path));
         }

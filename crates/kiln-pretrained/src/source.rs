@@ -5,7 +5,8 @@ use crate::{
     files::{self, MappedFile, ModelFolder},
     generation::settings_of_model_config,
     gguf::GgufFile,
-    location, peft_format::{self, PeftFormatError},
+    location,
+    peft_format::{self, PeftFormatError},
     sentence::SentenceConfig,
 };
 use burn::tensor::Device;

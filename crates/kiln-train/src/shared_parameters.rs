@@ -3,10 +3,7 @@
 //! Each part holds a copy. The gradient of the one parameter is the sum of the gradients of its copies; it counts once in the
 //! global norm and has one state in the optimizer. After an update the copies take the value of the first.
 
-use burn::{
-    module::ParamId,
-    optim::GradientsParams,
-};
+use burn::{module::ParamId, optim::GradientsParams};
 use kiln_models::{Model, for_each_param, map_params};
 use std::collections::BTreeMap;
 

@@ -235,7 +235,8 @@ impl StageConfig {
         if length >= reserved + 2 {
             return Ok(());
         }
-        let reason = format!("found {length} tokens, but {reserved} virtual tokens and 2 of the text need {}", reserved + 2);
+        let reason =
+            format!("found {length} tokens, but {reserved} virtual tokens and 2 of the text need {}", reserved + 2);
         invalid(path, "sequence_length", reason)
     }
 

@@ -188,7 +188,8 @@ mod tests {
     #[test]
     fn chunks_that_fill_a_row_together_share_it() {
         let lengths: Vec<u32> = [7, 3, 6, 4, 5, 5].repeat(50);
-        let plan = PackingPlan::new(&lengths, &(0..300).collect::<Vec<_>>(), 10.into(), Some(Shuffle { seed: 3, source: 0 }));
+        let plan =
+            PackingPlan::new(&lengths, &(0..300).collect::<Vec<_>>(), 10.into(), Some(Shuffle { seed: 3, source: 0 }));
         assert_eq!((plan.num_rows(), plan.num_tokens), (150, 1500));
     }
 }

@@ -42,9 +42,8 @@ impl PackedSource {
         let lengths = group_lengths(documents, source);
         let (plan, num_too_long) = if source.is_whole() {
             let members = |group: usize| source.group_documents(group).len();
-            let (fitting, too_long): (Vec<usize>, Vec<usize>) = groups
-                .iter()
-                .partition(|group| row.places(lengths[**group], members(**group)) as usize <= row.tokens);
+            let (fitting, too_long): (Vec<usize>, Vec<usize>) =
+                groups.iter().partition(|group| row.places(lengths[**group], members(**group)) as usize <= row.tokens);
             if fitting.is_empty() {
                 return Err(all_too_long(source, &lengths, groups, row.document_tokens()));
             }

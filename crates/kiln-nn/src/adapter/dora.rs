@@ -9,9 +9,7 @@
 //! ‖W_j + s A B_j‖² = ‖W_j‖² + 2 s (Aᵀ W)_j · B_j + s² B_jᵀ (Aᵀ A) B_j needs the norms of W's columns and r of its products. So
 //! a packed base stays packed. Cost: 2 r (in + out) operations per token, and 2 r · in · out per call.
 
-use super::{
-    Adapter, EmbeddingCall, LinearCall, LoraConfig, LoraSpec, Site, SiteKind,
-};
+use super::{Adapter, EmbeddingCall, LinearCall, LoraConfig, LoraSpec, Site, SiteKind};
 use crate::{autograd_order::without_graph, init::Initializer, packed_weight::BaseWeight};
 use burn::{
     module::{Module, Param},

@@ -3,9 +3,7 @@
 //! y = (x W + b) ⊙ l with `l [out]`, for keys and values of attention; in a feed-forward layer the inputs are multiplied,
 //! y = (x ⊙ l) W + b with `l [in]`. The vector starts at 1. Cost: one multiplication per element.
 
-use super::{
-    Adapter, AdapterOptions, LinearCall, Site, SiteKind,
-};
+use super::{Adapter, AdapterOptions, LinearCall, Site, SiteKind};
 use crate::init::Initializer;
 use burn::{
     module::{Module, Param},

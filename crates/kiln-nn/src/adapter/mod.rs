@@ -26,9 +26,7 @@ pub use ia3::{Ia3, Ia3Config, Ia3Spec};
 pub use lora::{Lora, LoraConfig, LoraInit, LoraSpec};
 pub use options::AdapterOptions;
 pub use prompt_tuning::{PromptInit, PromptTuning, PromptTuningConfig};
-pub use site::{
-    AdapterMap, AttachedAdapter, DEFAULT_ADAPTER, EMBEDDING_SITE, Site, SiteKind, VIRTUAL_TOKENS_SITE,
-};
+pub use site::{AdapterMap, AttachedAdapter, DEFAULT_ADAPTER, EMBEDDING_SITE, Site, SiteKind, VIRTUAL_TOKENS_SITE};
 pub use site_adapters::SiteAdapters;
 pub use vera::{Vera, VeraConfig, VeraSpec};
 
@@ -97,10 +95,12 @@ pub trait Adapter: Module + Sized {
 /// Declares the list of methods: `AdapterConfig` (options), `AdapterSpec` (hyperparameters of a site), `AnyAdapter` (modules)
 /// and their dispatch.
 macro_rules! adapters {
-    ($($(#[doc = $doc:literal])* $name:literal => $Name:ident($Type:ty) from $paper:literal),+ $(,)?) => {
+    ($(#[doc = $about:literal])* pub enum $Config:ident {
+        $($(#[doc = $doc:literal])* $name:literal => $Name:ident($Type:ty) with $paper:literal),+ $(,)?
+    }) => {
         kiln_spec::choice! {
-            /// Adapter (parameter-efficient fine-tuning).
-            pub enum AdapterConfig {
+            $(#[doc = $about])*
+            pub enum $Config {
                 $($(#[doc = $doc])* $name => $Name(<$Type as Adapter>::Config) with Card::config_only($paper)),+
             }
         }
@@ -114,7 +114,7 @@ macro_rules! adapters {
         #[derive(Clone, Debug, PartialEq)]
         pub enum AdapterSpec { $($(#[doc = $doc])* $Name(<<$Type as Adapter>::Config as AdapterOptions>::Spec)),+ }
 
-        impl AdapterConfig {
+        impl $Config {
             /// Checks the ranges of the options at `path`.
             ///
             /// # Errors
@@ -247,16 +247,19 @@ macro_rules! adapters {
 }
 
 adapters! {
-    /// Low-rank adaptation (LoRA, 2106.09685).
-    "lora" => Lora(Lora) from "2106.09685, 2312.03732",
-    /// Weight-decomposed low-rank adaptation (DoRA, 2402.09353).
-    "dora" => Dora(Dora) from "2402.09353",
-    /// Activations multiplied by a learned vector ((IA)³, 2205.05638).
-    "ia3" => Ia3(Ia3) from "2205.05638",
-    /// Trained virtual tokens in front of each document (prompt tuning, 2104.08691).
-    "prompt_tuning" => PromptTuning(PromptTuning) from "2104.08691",
-    /// Vector-based random matrix adaptation (VeRA, 2310.11454).
-    "vera" => Vera(Vera) from "2310.11454",
+    /// Adapter (parameter-efficient fine-tuning).
+    pub enum AdapterConfig {
+        /// Low-rank adaptation (LoRA, 2106.09685).
+        "lora" => Lora(Lora) with "2106.09685, 2312.03732",
+        /// Weight-decomposed low-rank adaptation (DoRA, 2402.09353).
+        "dora" => Dora(Dora) with "2402.09353",
+        /// Activations multiplied by a learned vector ((IA)³, 2205.05638).
+        "ia3" => Ia3(Ia3) with "2205.05638",
+        /// Trained virtual tokens in front of each document (prompt tuning, 2104.08691).
+        "prompt_tuning" => PromptTuning(PromptTuning) with "2104.08691",
+        /// Vector-based random matrix adaptation (VeRA, 2310.11454).
+        "vera" => Vera(Vera) with "2310.11454",
+    }
 }
 
 impl Default for AdapterConfig {

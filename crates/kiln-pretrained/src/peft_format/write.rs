@@ -37,7 +37,8 @@ pub async fn write_adapters(
     for (module, parts) in base_modules.linear() {
         let mut found = Vec::new();
         for part in parts {
-            let Some((attached, AnyAdapter::Lora(lora))) = adapters.remove(&part.name).and_then(|mut own| own.pop()) else {
+            let Some((attached, AnyAdapter::Lora(lora))) = adapters.remove(&part.name).and_then(|mut own| own.pop())
+            else {
                 continue;
             };
             let AdapterSpec::Lora(spec) = attached.spec else { continue };

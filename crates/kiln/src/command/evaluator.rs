@@ -7,7 +7,9 @@ use super::{
 };
 use crate::page::MetricDescription;
 use burn::tensor::Device;
-use kiln_data::{ChatTemplate, Corpus, DataConfig, Dataset, FilesConfig, ReadReport, RowSize, SourceConfig, Subset, Tokenizer};
+use kiln_data::{
+    ChatTemplate, Corpus, DataConfig, Dataset, FilesConfig, ReadReport, RowSize, SourceConfig, Subset, Tokenizer,
+};
 use kiln_infer::block_on;
 use kiln_models::{Model, Stack, Visibility, WeightPrecision};
 use kiln_pretrained::Pretrained;

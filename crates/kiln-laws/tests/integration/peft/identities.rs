@@ -35,7 +35,8 @@ fn adapted_models(method: &AdapterConfig) -> Vec<(String, Model)> {
     let adapted = |config: &ModelConfig| attach(&Model::init(config, 5, &device()), method, 9).ok();
     // What no small decoder can hold has nothing to act on.
     let lawful = variant_cases().into_iter().filter(|(card, _)| card.exemption(kiln_spec::card::ALL_LAWS).is_none());
-    let all: Vec<_> = lawful.filter_map(|(_, s)| Some((format!("{}: {}", method.name(), s.name), adapted(&s.config)?))).collect();
+    let all: Vec<_> =
+        lawful.filter_map(|(_, s)| Some((format!("{}: {}", method.name(), s.name), adapted(&s.config)?))).collect();
     assert!(all.len() > 30, "{}", all.len());
     all
 }
@@ -66,7 +67,9 @@ fn max_abs_diff(a: &[f64], b: &[f64]) -> f64 {
 
 #[test]
 fn new_and_disabled_adapters_change_no_bit() {
-    for (method, (name, adapted)) in methods().iter().flat_map(|method| adapted_models(method).into_iter().map(move |m| (method, m))) {
+    for (method, (name, adapted)) in
+        methods().iter().flat_map(|method| adapted_models(method).into_iter().map(move |m| (method, m)))
+    {
         let base = hidden_values(&detach(&adapted), true);
         assert!(!starts_as_base(method) || hidden_values(&adapted, true) == base, "{name}");
         let moved = perturbed(adapted);

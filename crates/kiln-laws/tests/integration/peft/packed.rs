@@ -4,9 +4,7 @@
 use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
 use kiln_kernels::packed::{GgmlType, PackedMatrix, quantize::quantize};
 use kiln_laws::{device, max_abs_diff, values};
-use kiln_models::{
-    HeldWeights, Model, ModelConfig, WeightPrecision, for_each_param, load_held_weights, map_params,
-};
+use kiln_models::{HeldWeights, Model, ModelConfig, WeightPrecision, for_each_param, load_held_weights, map_params};
 use kiln_nn::{
     Context,
     adapter::{Ia3Config, PromptTuningConfig, VeraConfig},
@@ -42,7 +40,8 @@ fn packed_and_dense(device: &Device) -> [Model; 2] {
     for (layer, [from, to]) in linear {
         let name = format!("{layer}.weight");
         let data: Vec<f32> = held.values.remove(&name).expect("a weight").iter::<f32>().collect();
-        let rows: Vec<f32> = (0..to).flat_map(|o| (0..from).map(move |i| (i, o))).map(|(i, o)| data[i * to + o]).collect();
+        let rows: Vec<f32> =
+            (0..to).flat_map(|o| (0..from).map(move |i| (i, o))).map(|(i, o)| data[i * to + o]).collect();
         let matrix = PackedMatrix::new(q8, [to, from], quantize(q8, &rows).expect("whole blocks").into());
         held.packed.insert(name, PackedWeight { matrix: matrix.expect("whole rows"), transposed: true });
     }
@@ -135,7 +134,11 @@ fn adapters_train_on_a_packed_base_that_stays_as_it_is() {
                 }
             });
         }
-        assert_ne!(logit_values(&adapted), logit_values(&moved(attach(&packed, &method, 3).unwrap())), "{name}: no step");
+        assert_ne!(
+            logit_values(&adapted),
+            logit_values(&moved(attach(&packed, &method, 3).unwrap())),
+            "{name}: no step"
+        );
         assert_eq!(packed_bytes(&adapted), before, "{name}: the base has changed");
     }
 }

@@ -61,12 +61,9 @@ struct Wrapped {
 #[test]
 fn targets_without_a_match_are_refused_with_the_available_ones() {
     let said = refusal(&small_model(), lora(&["q", "atention.q"]));
-    for part in [
-        "adapter.lora.target_modules",
-        "`atention.q` matches no layer",
-        "`blocks.*.attention.q`",
-        "attention.q\"]",
-    ] {
+    for part in
+        ["adapter.lora.target_modules", "`atention.q` matches no layer", "`blocks.*.attention.q`", "attention.q\"]"]
+    {
         assert!(said.contains(part), "{said}");
     }
     assert!(refusal(&small_model(), lora(&["dwon"])).contains("target_modules = [\"down\"]"));

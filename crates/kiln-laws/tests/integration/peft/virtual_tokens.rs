@@ -76,7 +76,8 @@ fn virtual_tokens_are_tokens_before_the_document() {
 #[test]
 fn every_document_of_a_row_has_them() {
     for direction in [Direction::Causal, Direction::Bidirectional, Direction::Prefix(2), Direction::Reversed] {
-        let visibility = if direction == Direction::Bidirectional { Visibility::Bidirectional } else { Visibility::Causal };
+        let visibility =
+            if direction == Direction::Bidirectional { Visibility::Bidirectional } else { Visibility::Causal };
         let tuned = tuned(visibility);
         let (a, b) = IDS.split_at(3);
         let alone = [a, b].map(|ids| to_vec(hidden(&tuned, &[vec![ids]], ids.len(), direction)));
@@ -112,10 +113,7 @@ fn rows_of_unequal_prompts_have_them_too() {
     for (row, ids) in [[&IDS[..], &[5]].concat(), vec![8, 6, 7]].into_iter().enumerate() {
         let whole = hidden(&tuned, &[vec![&ids]], ids.len(), Direction::Causal);
         let steps = Tensor::cat(
-            vec![
-                first.clone().narrow(0, row, 1).narrow(1, 0, ids.len() - 1),
-                second.clone().narrow(0, row, 1),
-            ],
+            vec![first.clone().narrow(0, row, 1).narrow(1, 0, ids.len() - 1), second.clone().narrow(0, row, 1)],
             1,
         );
         assert!(max_abs_diff(&to_vec(steps), &to_vec(whole)) < 1e-12, "row {row}");

@@ -98,7 +98,8 @@ fn every_method_trains_its_parameters_only_and_resumes_to_the_bit() {
         sets.extend(method.contains("experts").then_some(experts));
         train(&small_recipe(&sets), &path("whole"));
         let (first, last) = (weights(&path("whole"), 0, 1), weights(&path("whole"), 0, 4));
-        let moved: Vec<&String> = first.iter().filter(|(name, raw)| last[*name] != **raw).map(|(name, _)| name).collect();
+        let moved: Vec<&String> =
+            first.iter().filter(|(name, raw)| last[*name] != **raw).map(|(name, _)| name).collect();
         assert!(!moved.is_empty() && moved.iter().all(|name| name.contains(trained)), "{method}: {moved:?}");
         assert_eq!(moved.len(), first.keys().filter(|name| name.contains(trained)).count(), "{method}: {moved:?}");
         let stopped = TestRun { stop_after: Some(2), ..TestRun::default() };
@@ -189,8 +190,5 @@ fn targets_without_a_match_are_refused_at_their_key() {
     let failure = TrainError::from(error);
     let place = failure.location().unwrap_or_default();
     let said = format!("{failure} {place}");
-    assert!(
-        said.contains("`kv` matches no layer") && said.contains("stages[0].adapter.lora.target_modules"),
-        "{said}"
-    );
+    assert!(said.contains("`kv` matches no layer") && said.contains("stages[0].adapter.lora.target_modules"), "{said}");
 }

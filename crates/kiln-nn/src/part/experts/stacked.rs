@@ -5,7 +5,10 @@
 use super::{ExpertConfig, expert_intermediate};
 use crate::{
     adapter::{Site, SiteAdapters},
-    init::Initializer, part::feed_forward::activation::Activation, variant::BuildContext};
+    init::Initializer,
+    part::feed_forward::activation::Activation,
+    variant::BuildContext,
+};
 use burn::{
     module::{Module, Param},
     tensor::{Int, Tensor},
