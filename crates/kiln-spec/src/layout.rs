@@ -338,4 +338,35 @@ mod tests {
             assert_eq!(mask(&after), mask(&before), "{direction:?}");
         }
     }
+
+    #[test]
+    fn leading_tokens_use_padding_and_move_positions_up() {
+        let span = |length, direction| DocumentSpan { length, start: 0, direction };
+        let rows = vec![vec![span(2, Direction::Causal), span(3, Direction::Causal)], vec![span(4, Direction::Causal)]];
+        let layout = Layout::packed(&rows, 9);
+        let (longer, columns) = layout.with_leading_tokens(2, false);
+        let all = |spans: &[usize]| spans.iter().map(|length| span(length + 2, Direction::Causal)).collect::<Vec<_>>();
+        assert_eq!(longer, Layout::packed(&[all(&[2, 3]), all(&[4])], 9), "as if the documents had them");
+        assert_eq!(columns, [2, 3, 6, 7, 8, 0, 0, 0, 0, 2, 3, 4, 5, 0, 0, 0, 0, 0]);
+        assert_eq!(layout.with_leading_tokens(4, false).0.sequence_length(), 13, "5 tokens and twice 4");
+        assert_eq!(layout.shift_positions(2).row(1)[0].position, 2);
+    }
+
+    #[test]
+    fn leading_tokens_are_seen_in_every_direction() {
+        for direction in [Direction::Causal, Direction::Bidirectional, Direction::Prefix(1), Direction::Reversed] {
+            let layout = Layout::packed(&[vec![DocumentSpan { length: 3, start: 5, direction }]], 3);
+            let (longer, columns) = layout.with_leading_tokens(2, direction == Direction::Bidirectional);
+            let (new, old) = longer.row(0).split_at(2);
+            assert_eq!(columns, [2, 3, 4], "{direction:?}");
+            let sees = |query: &TokenMark, key: &TokenMark| key.order <= query.order || key.prefix;
+            assert!(old.iter().all(|query| new.iter().all(|key| sees(query, key))), "{direction:?}");
+            let mutual = new.iter().all(|query| old.iter().all(|key| sees(query, key)));
+            assert_eq!(mutual, direction == Direction::Bidirectional, "{direction:?}");
+            assert_eq!(longer.row(0).iter().map(|mark| mark.position).collect::<Vec<_>>(), [5, 6, 7, 8, 9]);
+            for (a, b) in layout.row(0).iter().zip(old) {
+                assert_eq!(sees(a, &layout.row(0)[1]), sees(b, &old[1]), "{direction:?}");
+            }
+        }
+    }
 }

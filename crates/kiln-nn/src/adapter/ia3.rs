@@ -23,6 +23,8 @@ pub struct Ia3Config {
     pub target_modules: Vec<String>,
     /// Patterns of those of them whose inputs are multiplied; the outputs of the others are. May be empty.
     pub feedforward_modules: Vec<String>,
+    /// Modules whose whole weights are trained too, by their full names or patterns of them: `head`, `*_norm`, `embedding`.
+    pub modules_to_save: Vec<String>,
 }
 
 impl Default for Ia3Config {
@@ -31,6 +33,7 @@ impl Default for Ia3Config {
         Self {
             target_modules: names(&["attention.k", "attention.v", "feed_forward.down"]),
             feedforward_modules: names(&["feed_forward.down"]),
+            modules_to_save: Vec::new(),
         }
     }
 }
@@ -46,6 +49,10 @@ impl AdapterOptions for Ia3Config {
         &self.target_modules
     }
 
+    fn modules_to_save(&self) -> &[String] {
+        &self.modules_to_save
+    }
+
     fn describe(&self) -> String {
         String::new()
     }
@@ -57,7 +64,7 @@ impl AdapterOptions for Ia3Config {
     fn from_specs(specs: &BTreeMap<String, Ia3Spec>) -> Option<Self> {
         let scales_inputs = specs.iter().filter(|(_, spec)| spec.feedforward);
         let feedforward_modules = scales_inputs.map(|(site, _)| site.clone()).collect();
-        Some(Self { target_modules: specs.keys().cloned().collect(), feedforward_modules })
+        Some(Self { target_modules: specs.keys().cloned().collect(), feedforward_modules, ..Self::default() })
     }
 }
 

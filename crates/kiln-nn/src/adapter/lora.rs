@@ -55,6 +55,8 @@ pub struct LoraConfig {
     /// Groups of layers that share one A, as one LoRA of a fused layer does: `[["q", "k", "v"], ["gate", "up"]]`. Layers of
     /// one module (`blocks.0.attention`) that patterns of a group match share it.
     pub shared_a: Vec<Vec<String>>,
+    /// Modules whose whole weights are trained too, by their full names or patterns of them: `head`, `*_norm`, `embedding`.
+    pub modules_to_save: Vec<String>,
     /// Initialization of A. B is initialized to 0, so that the model is unchanged at the start.
     pub init: LoraInit,
 }
@@ -69,6 +71,7 @@ impl Default for LoraConfig {
             dropout: 0.0,
             target_modules: targets,
             shared_a: Vec::new(),
+            modules_to_save: Vec::new(),
             init: LoraInit::Uniform,
         }
     }
@@ -87,6 +90,10 @@ impl AdapterOptions for LoraConfig {
 
     fn targets(&self) -> &[String] {
         &self.target_modules
+    }
+
+    fn modules_to_save(&self) -> &[String] {
+        &self.modules_to_save
     }
 
     fn shared_a(&self) -> &[Vec<String>] {
@@ -113,7 +120,7 @@ impl AdapterOptions for LoraConfig {
     fn from_specs(specs: &BTreeMap<String, LoraSpec>) -> Option<Self> {
         let LoraSpec { rank, alpha, rslora, dropout, init } = common(specs)?;
         let target_modules = specs.keys().cloned().collect();
-        Some(Self { rank, alpha, rslora, dropout, target_modules, shared_a: Vec::new(), init })
+        Some(Self { rank, alpha, rslora, dropout, target_modules, init, ..Self::default() })
     }
 }
 

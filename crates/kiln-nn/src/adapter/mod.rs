@@ -181,7 +181,15 @@ macro_rules! adapters {
 
             /// Returns patterns of the names of the parameters that are trained: `*.lora.*`.
             pub fn trainable_patterns(&self) -> Vec<String> {
-                match self { $(Self::$Name(_) => vec![format!("*.{}.{}", $name, <$Type as Adapter>::TRAINED)]),+ }
+                let (own, saved) = match self {
+                    $(Self::$Name(config) => (<$Type as Adapter>::TRAINED, config.modules_to_save())),+
+                };
+                // The embedding is a parameter itself; the parameters of other modules have names below theirs.
+                let saved = saved.iter().map(|module| match module.as_str() {
+                    EMBEDDING_SITE => module.clone(),
+                    module => format!("{module}.*"),
+                });
+                [format!("*.{}.{own}", self.name())].into_iter().chain(saved).collect()
             }
         }
 

@@ -28,6 +28,11 @@ pub trait AdapterOptions: Sized {
     /// Describes the size in a few words: `rank 8`; empty if there is none to choose.
     fn describe(&self) -> String;
 
+    /// Returns patterns of the modules whose whole weights are trained too.
+    fn modules_to_save(&self) -> &[String] {
+        &[]
+    }
+
     /// Returns groups of patterns: layers of one parent that patterns of one group match share the matrix A.
     fn shared_a(&self) -> &[Vec<String>] {
         &[]

@@ -35,12 +35,21 @@ pub struct VeraConfig {
     /// Patterns of the linear layers to adapt; `*` matches any characters. A pattern matches a whole name
     /// (`blocks.0.attention.q`) or its end after a dot (`q`). `all-linear`: all linear layers but those of the head.
     pub target_modules: Vec<String>,
+    /// Modules whose whole weights are trained too, by their full names or patterns of them: `head`, `*_norm`, `embedding`.
+    pub modules_to_save: Vec<String>,
 }
 
 impl Default for VeraConfig {
     fn default() -> Self {
         let target_modules = ["attention.q", "attention.v"].map(String::from).into();
-        Self { rank: 256, projection_seed: 0, d_initial: 0.1, dropout: 0.0, target_modules }
+        Self {
+            rank: 256,
+            projection_seed: 0,
+            d_initial: 0.1,
+            dropout: 0.0,
+            target_modules,
+            modules_to_save: Vec::new(),
+        }
     }
 }
 
@@ -59,6 +68,10 @@ impl AdapterOptions for VeraConfig {
         &self.target_modules
     }
 
+    fn modules_to_save(&self) -> &[String] {
+        &self.modules_to_save
+    }
+
     fn dropout(&self) -> f64 {
         self.dropout
     }
@@ -74,7 +87,8 @@ impl AdapterOptions for VeraConfig {
 
     fn from_specs(specs: &BTreeMap<String, VeraSpec>) -> Option<Self> {
         let VeraSpec { rank, projection_seed, d_initial, dropout } = common(specs)?;
-        Some(Self { rank, projection_seed, d_initial, dropout, target_modules: specs.keys().cloned().collect() })
+        let target_modules = specs.keys().cloned().collect();
+        Some(Self { rank, projection_seed, d_initial, dropout, target_modules, ..Self::default() })
     }
 }
 

@@ -121,6 +121,32 @@ fn every_method_trains_its_parameters_only_and_resumes_to_the_bit() {
 }
 
 #[test]
+fn modules_to_save_are_trained_whole() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("run");
+    let adapter =
+        "stages.0.adapter={ lora = { rank = 2, target_modules = ['q'], modules_to_save = ['norm', 'embedding'] } }";
+    let recipe = small_recipe(&[adapter]);
+    assert_eq!(recipe.stages[0].trainable, ["*.lora.*", "norm.*", "embedding"]);
+    train(&recipe, &path);
+    let (first, last) = (weights(&path, 0, 1), weights(&path, 0, 4));
+    for (name, raw) in &first {
+        let is_trained = name.contains(".lora.") || ["norm.weight", "embedding"].contains(&name.as_str());
+        assert_eq!(last[name] != *raw, is_trained, "{name}");
+    }
+    let error = Recipe::load(
+        "[[stages]]\nadapter = { lora = { modules_to_save = ['hed'] } }\n",
+        Some("r.toml"),
+        &["data.source={ stories = { megabytes = 0.03 } }".into()],
+        &|name: &str, _: Option<&str>| panic!("{name}"),
+    );
+    // Names of parameters are checked when the run starts.
+    let recipe = error.unwrap();
+    let said = TestRun::default().start(&recipe, &home.path().join("refused")).map(|_| ()).unwrap_err().to_string();
+    assert!(said.contains("`hed.*` matches none of the"), "{said}");
+}
+
+#[test]
 fn virtual_tokens_need_a_last_stage_and_room() {
     let nothing = |name: &str, _: Option<&str>| panic!("{name}");
     let refused = |stages: &str| {
