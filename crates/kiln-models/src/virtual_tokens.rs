@@ -6,7 +6,7 @@
 
 use crate::{config::Visibility, model::Model};
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use kiln_nn::{Context, State, context::TokenMarks};
+use kiln_nn::{Context, context::TokenMarks};
 use kiln_spec::{Direction, Layout, formula::MarkField};
 
 impl Model {
@@ -27,22 +27,21 @@ impl Model {
 
     /// Hidden states of token embeddings after the virtual tokens `[n, W]`: `[B, T, W] → [B, T, M]`.
     pub(crate) fn forward_after(&self, virtual_tokens: Tensor<2>, x: Tensor<3>, cx: &mut Context) -> Tensor<3> {
-        match cx.state.take() {
-            None => self.forward_with_leading(virtual_tokens, x, cx),
-            Some(state) => {
-                let is_new = state.next_positions().iter().all(|position| *position == 0);
-                if is_new {
-                    self.read_virtual_tokens(virtual_tokens, state, cx);
-                } else {
-                    cx.state = Some(state);
-                }
-                self.forward_embeddings(x, cx)
-            }
+        let Some(state) = &cx.state else { return self.forward_with_leading(virtual_tokens, x, cx) };
+        if state.next_positions().iter().any(|position| *position > 0) {
+            return self.forward_embeddings(x, cx);
         }
+        // Tokens of a prefix are seen by the virtual tokens too: they must be in one call.
+        if cx.stream.tokens.layout().is_some_and(|layout| layout.marks().iter().any(|mark| mark.prefix)) {
+            return self.forward_with_leading(virtual_tokens, x, cx);
+        }
+        self.read_virtual_tokens(virtual_tokens, cx);
+        self.forward_embeddings(x, cx)
     }
 
     /// Reads the virtual tokens into an empty state, which the call continues from.
-    fn read_virtual_tokens(&self, virtual_tokens: Tensor<2>, state: State, cx: &mut Context) {
+    fn read_virtual_tokens(&self, virtual_tokens: Tensor<2>, cx: &mut Context) {
+        let state = cx.state.take().unwrap_or_default();
         let ([rows, _], [n, width]) = (cx.stream.tokens.dims(), virtual_tokens.dims());
         let lengths = vec![n; rows];
         let device = cx.stream.tokens.field(MarkField::Position).device();
@@ -51,7 +50,7 @@ impl Model {
         cx.continue_from(first.commit(&lengths).unwrap_or_default(), n);
     }
 
-    /// Hidden states of whole rows, with the virtual tokens before each of their documents.
+    /// Hidden states of whole rows, or of the first tokens of a state, with the virtual tokens before each of their documents.
     fn forward_with_leading(&self, virtual_tokens: Tensor<2>, x: Tensor<3>, cx: &mut Context) -> Tensor<3> {
         let ([b, t, width], [n, _]) = (x.dims(), virtual_tokens.dims());
         let layout = cx.stream.tokens.layout().expect("whole rows have their layout on the host");
@@ -71,7 +70,12 @@ impl Model {
             types.select(0, sources).reshape([b, length])
         });
         let marks = TokenMarks::new(&longer, &device);
-        let hidden = cx.with_separate_stream(marks, |cx| self.forward_embeddings(x, cx));
+        let hidden = if cx.state.is_some() {
+            cx.restart(marks, n);
+            self.forward_embeddings(x, cx)
+        } else {
+            cx.with_separate_stream(marks, |cx| self.forward_embeddings(x, cx))
+        };
         let [_, _, hidden_size] = hidden.dims();
         hidden.reshape([b * length, hidden_size]).select(0, places).reshape([b, t, hidden_size])
     }

@@ -150,6 +150,14 @@ impl Context {
         self.state = Some(state);
     }
 
+    /// Reads other tokens in this first call of a state instead: `count` tokens more in each row, which the state counts.
+    pub fn restart(&mut self, tokens: TokenMarks, count: usize) {
+        self.stream = TokenStream::new(tokens, HashMap::new());
+        if let Some(state) = &mut self.state {
+            state.skip_positions(count);
+        }
+    }
+
     /// Notes that a layer of this call computed attention by `kernel`.
     pub fn record_kernel(&mut self, kernel: Kernel) {
         if !self.used_kernels.contains(&kernel) {

@@ -105,6 +105,16 @@ fn any_chunks_of_a_prompt_compute_the_same() {
 }
 
 #[test]
+fn a_prefix_sees_the_same_in_one_call_and_with_a_state() {
+    let tuned = tuned(Visibility::Prefix);
+    let whole = to_vec(hidden(&tuned, &[vec![&IDS]], IDS.len(), Direction::Prefix(5)));
+    let (first, state) = tuned.step(&IDS[..5], &[5], Direction::Prefix(5), State::new(1));
+    let (second, state) = tuned.step(&IDS[5..], &[2], Direction::Causal, state);
+    assert!(max_abs_diff(&[to_vec(first), to_vec(second)].concat(), &whole) < 1e-12);
+    assert_eq!(state.next_positions(), [IDS.len() + 2]);
+}
+
+#[test]
 fn rows_of_unequal_prompts_have_them_too() {
     let tuned = tuned(Visibility::Causal);
     let tokens = [&IDS[..], &[8, 6, 0, 0, 0, 0, 0]].concat();
