@@ -24,7 +24,7 @@ fn methods() -> Vec<AdapterConfig> {
     vec![
         AdapterConfig::Lora(lora.clone()),
         AdapterConfig::Dora(LoraConfig { target_modules: [linear.clone(), vec!["embedding".into()]].concat(), ..lora }),
-        AdapterConfig::Ia3(Ia3Config { target_modules: linear.clone(), feedforward_modules }),
+        AdapterConfig::Ia3(Ia3Config { target_modules: linear.clone(), feedforward_modules, ..Ia3Config::default() }),
         AdapterConfig::Vera(VeraConfig { rank: 3, target_modules: linear, ..VeraConfig::default() }),
         AdapterConfig::PromptTuning(PromptTuningConfig { num_virtual_tokens: 3, ..PromptTuningConfig::default() }),
     ]

@@ -23,7 +23,11 @@ fn methods() -> Vec<AdapterConfig> {
     vec![
         AdapterConfig::Lora(lora.clone()),
         AdapterConfig::Dora(lora),
-        AdapterConfig::Ia3(Ia3Config { target_modules: targets.clone(), feedforward_modules: vec!["down".into()] }),
+        AdapterConfig::Ia3(Ia3Config {
+            target_modules: targets.clone(),
+            feedforward_modules: vec!["down".into()],
+            ..Ia3Config::default()
+        }),
         AdapterConfig::Vera(VeraConfig { rank: 4, target_modules: targets, ..VeraConfig::default() }),
         AdapterConfig::PromptTuning(PromptTuningConfig { num_virtual_tokens: 3, ..PromptTuningConfig::default() }),
     ]

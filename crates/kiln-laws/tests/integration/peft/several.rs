@@ -22,7 +22,11 @@ fn lora(rank: usize) -> AdapterConfig {
 /// A LoRA and a DoRA named `a` and `b`, an (IA)³ that scales inputs and outputs named `c`, in f64 with random values.
 fn adapted() -> Model {
     let AdapterConfig::Lora(options) = lora(3) else { panic!("a LoRA") };
-    let ia3 = Ia3Config { target_modules: vec!["q".into(), "down".into()], feedforward_modules: vec!["down".into()] };
+    let ia3 = Ia3Config {
+        target_modules: vec!["q".into(), "down".into()],
+        feedforward_modules: vec!["down".into()],
+        ..Ia3Config::default()
+    };
     let configs = [("a", lora(2)), ("b", AdapterConfig::Dora(options)), ("c", AdapterConfig::Ia3(ia3))];
     let model = configs.iter().fold(base(), |model, (name, config)| attach_named(&model, name, config, 3).unwrap());
     parameters::perturbed(model)
