@@ -156,5 +156,4 @@ fn merging_unpacks_the_adapted_layers_only() {
     assert!(max_abs_diff(&logit_values(&merged), &wanted) < 2e-5);
     let layers = Model::linear_layers(packed.config()).len();
     assert_eq!(packed_bytes(&merged).len(), layers - adapted.adapters().len());
-    assert_eq!(packed_bytes(&adapted).len(), layers);
 }
