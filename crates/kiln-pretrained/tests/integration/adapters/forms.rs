@@ -76,7 +76,7 @@ fn parts_of_a_fused_layer_share_one_matrix() {
     assert_eq!(model.adapters().len(), 6, "q, k and v of two layers");
     let modules = model.adapter_modules();
     let a = |layer: &str| {
-        let kiln_nn::adapter::AnyAdapter::Lora(lora) = &modules[layer][0].1;
+        let kiln_nn::adapter::AnyAdapter::Lora(lora) = &modules[layer][0].1 else { panic!("a LoRA") };
         lora.a.val().into_data()
     };
     assert_eq!(a("blocks.0.attention.q"), a("blocks.0.attention.v"));
