@@ -181,7 +181,7 @@ mod tests {
             assert!(chunks.iter().map(|chunk| chunk.length + 3).sum::<u32>() <= 12, "{chunks:?}");
             targets += chunks.iter().map(|chunk| chunk.length - 1).sum::<u32>();
         }
-        assert_eq!(targets, lengths.iter().map(|length| length - 1).sum());
+        assert_eq!(targets, lengths.iter().map(|length| length - 1).sum::<u32>());
         assert_eq!(plan.num_rows(), 7, "9 | 4, 2 | 9 | 9 | 4 | 6 | 3: places count, not tokens");
     }
 
