@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let tuned = run::load(&folder, &Device::flex())?;
     let adapters: Vec<&String> = tuned.model.adapters().keys().collect();
     println!("{} adapters in {}: {adapters:?}", adapters.len(), folder.display());
-    let merged = merge(&tuned.model);
+    let merged = merge(&tuned.model)?;
     let options = GenerateOptions { max_new_tokens: 40, ..GenerateOptions::default() };
     let outputs = block_on(Generator::new(&merged, &tuned.tokenizer)?.generate(&["Once"], &options))?;
     println!("Once{}", outputs[0].text);

@@ -77,7 +77,7 @@ pub use encoder_decoder::{EncoderBatch, encoder_decoder_batch};
 pub use error::DataError;
 pub use example::{Example, ExampleFormat, ExampleKind};
 pub use file_set::{FileSet, MemoryFiles};
-pub use pack::{PackedSequences, Packer, Sequence};
+pub use pack::{PackedSequences, Packer, RowSize, Sequence};
 #[cfg(feature = "files")]
 pub use prefetch::Prefetcher;
 pub use source::{Document, Source, StopSignal, StoppableSource, report::ReadReport};

@@ -135,7 +135,7 @@ impl Generation {
 
     /// Records a sampled token and decides whether its row ends. `None` for a stop token.
     fn accept_token(&mut self, row: usize, id: u32) -> Option<GeneratedToken> {
-        let max_positions = self.model.config().position.max_positions().unwrap_or(usize::MAX);
+        let max_positions = self.model.max_positions().unwrap_or(usize::MAX);
         let is_stop_token = self.request.stop_token_ids.contains(&id);
         let state = &mut self.rows[row];
         if is_stop_token {

@@ -116,8 +116,11 @@ pub(crate) fn check_language_head(config: &ModelConfig) -> Result<(), GenerateEr
 pub(crate) fn check_texts(texts: &[Vec<u32>], model: &Model) -> Result<(), GenerateError> {
     let config = model.config();
     let encoder_config = config.encoder_model_config();
-    let position = encoder_config.as_ref().map_or(&config.position, |encoder| &encoder.position);
-    let limit = position.max_positions().unwrap_or(i32::MAX as usize);
+    let positions = match &encoder_config {
+        Some(encoder) => encoder.position.max_positions(),
+        None => model.max_positions(),
+    };
+    let limit = positions.unwrap_or(i32::MAX as usize);
     let vocab = config.vocab;
     for (row, text) in texts.iter().enumerate() {
         if text.is_empty() {

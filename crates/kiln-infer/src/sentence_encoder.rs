@@ -39,9 +39,10 @@ impl SentenceEncoder<'_> {
 
     /// Longest text in tokens, special tokens included; `None` if there is no limit.
     pub fn max_length(&self) -> Option<usize> {
-        let config = self.model.config();
-        let encoder = config.encoder_model_config();
-        let positions = encoder.as_ref().unwrap_or(config).position.max_positions();
+        let positions = match self.model.config().encoder_model_config() {
+            Some(encoder) => encoder.position.max_positions(),
+            None => self.model.max_positions(),
+        };
         [self.config.max_length, positions].into_iter().flatten().min()
     }
 

@@ -1,4 +1,4 @@
-//! Adapters on a model's linear layers. Models with and without adapters share the base parameters.
+//! Adapters at the sites of a model. Models with and without adapters share the base parameters.
 //!
 //! A model is rebuilt with the adapters in place and takes over the parameters of the model that it was made from
 //! ([`Model::with_adapters`]). No weight is copied, so that one base model serves several sets of adapters. What an
@@ -11,17 +11,27 @@ use crate::{
 };
 use kiln_nn::{
     Initializer,
-    adapter::{AdapterMap, AnyAdapter},
+    adapter::{AdapterMap, AnyAdapter, AttachedAdapter, EMBEDDING_SITE, Site, VIRTUAL_TOKENS_SITE},
 };
 use std::collections::{BTreeMap, HashMap};
 
 impl Model {
-    /// Names and shapes `[in, out]` of the linear layers of a model with this configuration: the layers that can have an
-    /// adapter. In the order of construction; allocates no weights.
-    pub fn linear_layers(config: &ModelConfig) -> Vec<(String, [usize; 2])> {
+    /// The sites of adapters in a model with this configuration, by their paths, in the order of construction. Allocates no
+    /// weights.
+    pub fn sites(config: &ModelConfig) -> Vec<(String, Site)> {
         let mut init = Initializer::shapes_only();
         Self::build(config, &mut init);
-        init.into_linear_shapes()
+        init.sites().to_vec()
+    }
+
+    /// Names and shapes `[in, out]` of the linear layers of a model with this configuration, in the order of construction.
+    /// Allocates no weights.
+    pub fn linear_layers(config: &ModelConfig) -> Vec<(String, [usize; 2])> {
+        let linear = |(path, site)| match site {
+            Site::Linear(shape) => Some((path, shape)),
+            _ => None,
+        };
+        Self::sites(config).into_iter().filter_map(linear).collect()
     }
 
     /// A model with names and shapes of parameters, but without values. Allocates no weights; a value that is read all
@@ -30,7 +40,7 @@ impl Model {
         Self::build(config, &mut Initializer::shapes_only())
     }
 
-    /// The adapters by the names of their linear layers, without their parameters.
+    /// The adapters by the paths of their sites, without their parameters.
     pub fn adapters(&self) -> &AdapterMap {
         &self.adapters
     }
@@ -38,42 +48,83 @@ impl Model {
     /// The model with these adapters instead of its own. All other parameters are shared, with their
     /// [`ParamId`](burn::module::ParamId)s.
     ///
-    /// An adapter that the model has already keeps its parameters; it must keep its rank too, as the parameters keep
-    /// their shape. The parameters of a new adapter are drawn from `seed` by name. A name that is not a linear layer is
-    /// ignored: `kiln_peft::attach` reports it.
+    /// An adapter that the model has already, of the same name and method at the same site, keeps its parameters; it must keep
+    /// its rank too, as the parameters keep their shape. The parameters of a new adapter are drawn from `seed` by name, or
+    /// made from the weights. A name that is not a site is ignored: `kiln_peft::attach` reports it.
     pub fn with_adapters(&self, adapters: AdapterMap, seed: u64) -> Self {
-        let adapter_init = Initializer::new(seed, &self.device());
-        let mut init =
-            Initializer::shapes_only().with_packed(self.packed.clone()).with_adapters(adapters.clone(), adapter_init);
-        let empty = Self::build(self.config(), &mut init);
         let mut shared = handles_by_name(self);
+        let base = handles_by_name(self);
+        let adapter_init = Initializer::new(seed, &self.device())
+            .with_base_weights(move |site| base.get(&weight_name(site)).and_then(ParamHandle::base_weight));
+        let mut init = Initializer::shapes_only()
+            .with_packed(self.packed.clone())
+            .with_adapters(adapters, adapter_init)
+            .with_known_adapters(self.adapters.clone());
+        let empty = Self::build(self.config(), &mut init);
         let mut model = map_params(empty, |param| share_by_name(param, &mut shared));
-        model.adapters = adapters;
         model.weight_dtype = self.weight_dtype;
         model
     }
 
+    /// The parameters that are copies of another one, which training keeps equal to it, by name: the matrix A of adapters that
+    /// share it.
+    pub fn shared_parameters(&self) -> BTreeMap<String, String> {
+        let adapters = self.adapters.iter().flat_map(|(site, adapters)| adapters.iter().map(move |own| (site, own)));
+        let shared = adapters.filter_map(|(site, adapter)| {
+            let (owner, end) = (adapter.shared_a.as_ref()?, adapter.path());
+            Some((format!("{site}.{end}.a"), format!("{owner}.{end}.a")))
+        });
+        shared.collect()
+    }
+
     /// Whether a parameter of this name belongs to an adapter: `blocks.7.attention.q.lora.a`.
     pub fn is_adapter_parameter(&self, name: &str) -> bool {
-        // The layer is what precedes the adapter's method and the parameter's own name.
+        // The site is what precedes the adapter's method and the parameter's own name.
         let mut ends = name.rmatch_indices('.').map(|(end, _)| &name[..end]);
         !self.adapters.is_empty()
             && ends.any(|layer| self.adapters.contains_key(layer) && !is_layer_weight(layer, name))
     }
 
-    /// The adapter modules by the names of their linear layers; their parameters are shared with the model.
-    ///
-    /// Used to merge adapters into weights ([`AnyAdapter::merge`]). Adapters that are switched off are included.
-    pub fn adapter_modules(&self) -> BTreeMap<String, AnyAdapter> {
+    /// The adapters by the paths of their sites, with the modules that hold their parameters, which are shared with the model.
+    /// In the order of attachment; adapters that are switched off are included.
+    pub fn adapter_modules(&self) -> BTreeMap<String, Vec<(AttachedAdapter, AnyAdapter)>> {
         let mut shared = handles_by_name(self);
-        let mut modules = BTreeMap::new();
-        for (layer, attached) in &self.adapters {
-            // The shape is irrelevant: every parameter is replaced by the model's own.
-            let empty = attached.spec.init([1, 1], &mut Initializer::shapes_only());
-            let module = map_params_under(layer, empty, |param| share_by_name(param, &mut shared));
-            modules.insert(layer.clone(), module);
+        let sites = Self::sites(self.config()).into_iter().collect::<BTreeMap<_, _>>();
+        let mut init = Initializer::shapes_only();
+        let adapters = self.adapters.iter().filter_map(|(path, adapters)| {
+            let site = sites.get(path)?;
+            let modules = adapters.iter().map(|attached| {
+                let module = init.scope(path.as_str(), |init| attached.spec.init(site, init));
+                (attached.clone(), share_adapter(path, attached, module, &mut shared))
+            });
+            Some((path.clone(), modules.collect()))
+        });
+        adapters.collect()
+    }
+}
+
+/// The module with the shared parameters of the adapter in place of its own.
+fn share_adapter(
+    site: &str,
+    attached: &AttachedAdapter,
+    module: AnyAdapter,
+    shared: &mut HashMap<String, ParamHandle>,
+) -> AnyAdapter {
+    let unnamed = format!("{site}.{}", attached.spec.name());
+    let named = format!("{site}.{}", attached.path());
+    map_params_under(site, module, |param| {
+        let name = param.name().replacen(&unnamed, &named, 1);
+        if let Some(handle) = shared.remove(&name) {
+            param.share(handle);
         }
-        modules
+    })
+}
+
+/// Name of the parameter that is the weight of a site. Virtual tokens are like rows of the embedding.
+pub fn weight_name(site: &str) -> String {
+    match site {
+        EMBEDDING_SITE | VIRTUAL_TOKENS_SITE => EMBEDDING_SITE.into(),
+        layer => format!("{layer}.weight"),
     }
 }
 

@@ -58,6 +58,7 @@ pub mod precision;
 pub mod stack;
 pub mod tensors;
 mod untie;
+mod virtual_tokens;
 
 pub use block::Block;
 pub use config::{BlockConfig, ModelConfig, SublayerConfig, Visibility};

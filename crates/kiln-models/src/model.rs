@@ -8,6 +8,7 @@ use crate::{
     block::Block,
     config::{ModelConfig, Visibility},
     encoder::{Encoder, build_blocks, init_position, run_blocks},
+    stack::Stack,
 };
 use burn::{
     module::{Module, Param},
@@ -16,7 +17,7 @@ use burn::{
 use kiln_kernels::packed::{half_embedding, is_half};
 use kiln_nn::{
     Context, Initializer, Memory, State,
-    adapter::AdapterMap,
+    adapter::{AdapterMap, EMBEDDING_SITE, Site, SiteAdapters, VIRTUAL_TOKENS_SITE},
     autograd_order::graph_barrier,
     context::TokenMarks,
     head::Head,
@@ -36,6 +37,10 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Model {
     /// Token embedding matrix, `[V, M]`, or `[V, W]` if the embedding is factorized.
     embedding: Param<Tensor<2>>,
+    /// Adapters of the lookup in the embedding matrix. A tied head reads the matrix without them.
+    embedding_adapters: SiteAdapters,
+    /// Virtual tokens before each document.
+    pub(crate) virtual_tokens_adapters: SiteAdapters,
     /// What is applied to the looked-up vectors: scale, token types, norm.
     embedded: InputEmbedding,
     position: Position,
@@ -90,7 +95,7 @@ impl Model {
         Self::build(config, &mut Initializer::uninitialized(device).with_packed(packed))
     }
 
-    /// Builds the modules in a fixed order, which [`Model::linear_layers`] shows; `init` decides about the weights.
+    /// Builds the modules in a fixed order, which [`Model::sites`] shows; `init` decides about the weights.
     pub(crate) fn build(config: &ModelConfig, init: &mut Initializer) -> Self {
         let context = config.build_context();
         let shape = [config.vocab, config.embedding.table_width(config.hidden)];
@@ -98,6 +103,12 @@ impl Model {
         let std = 1.0 / (shape[1] as f64).sqrt();
         let (embedding, packed_embedding) = init.packable_matrix("embedding", shape, std, false);
         let mut model = Self {
+            embedding_adapters: init.scope(EMBEDDING_SITE, |init| init.make_adapters(Site::Embedding(shape))),
+            virtual_tokens_adapters: match config.stack {
+                // Which of its two streams would have them differs from model to model.
+                Stack::EncoderDecoder => SiteAdapters::default(),
+                _ => init.scope(VIRTUAL_TOKENS_SITE, |init| init.make_adapters(Site::Tokens(shape))),
+            },
             embedding,
             packed_embedding,
             packed: BTreeMap::new(),
@@ -108,7 +119,7 @@ impl Model {
             head: init.scope("head", |init| config.head.init(&context, init)),
             encoder: Encoder::init(config, init),
             config: config.clone(),
-            adapters: AdapterMap::new(),
+            adapters: init.adapters().clone(),
             matrices: BTreeMap::new(),
             stacks: BTreeSet::new(),
             weight_dtype: None,
@@ -170,11 +181,12 @@ impl Model {
         let marks = TokenMarks::new(layout, &cx.stream.tokens.field(MarkField::Position).device());
         let table = self.embedding_matrix();
         let x = if table.packed().is_some() {
-            table.lookup(tokens)
+            table.lookup(tokens.clone())
         } else {
             // Encoder and decoder read one table: a barrier fixes the order in which its two gradients are added.
-            lookup(cx.embedding_table.insert(graph_barrier(table.val())).clone(), tokens)
+            lookup(cx.embedding_table.insert(graph_barrier(table.val())).clone(), tokens.clone())
         };
+        let x = self.embedding_adapters.embedding(&tokens, x, table);
         let hidden = cx.with_separate_stream(marks.clone(), |cx| cx.scope("encoder", |cx| encoder.forward(x, cx)));
         cx.memory = Some(Memory { hidden, token_marks: marks });
     }
@@ -185,12 +197,21 @@ impl Model {
     /// it, cross-attention has no keys. Probe point: `hidden`.
     pub fn forward(&self, tokens: Tensor<2, Int>, cx: &mut Context) -> Tensor<3> {
         let x = match cx.embedding_table.take() {
-            Some(table) => lookup(table, tokens),
-            None => self.embedding_matrix().lookup(tokens),
+            Some(table) => lookup(table, tokens.clone()),
+            None => self.embedding_matrix().lookup(tokens.clone()),
         };
-        let x = run_blocks((&self.embedded, &self.position), &self.blocks, self.config.dropout, x, cx);
-        let x = self.norm.forward(x);
+        let x = self.embedding_adapters.embedding(&tokens, x, self.embedding_matrix());
+        let x = match self.virtual_tokens() {
+            Some(virtual_tokens) => self.forward_after(virtual_tokens, x, cx),
+            None => self.forward_embeddings(x, cx),
+        };
         cx.probe_value("hidden", x)
+    }
+
+    /// Hidden states after the final norm, of token embeddings: `[B, T, W] → [B, T, M]`.
+    pub(crate) fn forward_embeddings(&self, x: Tensor<3>, cx: &mut Context) -> Tensor<3> {
+        let x = run_blocks((&self.embedded, &self.position), &self.blocks, self.config.dropout, x, cx);
+        self.norm.forward(x)
     }
 
     /// Logits of hidden states: `[N, M] → [N, V]` (or the outputs of another head, `[N, outputs]`).

@@ -38,7 +38,6 @@ impl Model {
                 share_by_name(param, &mut shared);
             }
         });
-        model.adapters.clone_from(&self.adapters);
         model.weight_dtype = self.weight_dtype;
         model
     }

@@ -8,8 +8,8 @@
 //! residual branch scaled by 1/√(number of branches) (GPT-2), norms 1, biases 0.
 
 use crate::{
-    adapter::{AdapterMap, AnyAdapter},
-    packed_weight::PackedWeight,
+    adapter::{AdapterMap, Site, SiteAdapters},
+    packed_weight::{BaseWeight, PackedWeight},
 };
 use burn::{
     module::{Param, ParamId},
@@ -19,6 +19,9 @@ use kiln_kernels::packed::PackedStack;
 use kiln_spec::Random;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Weights of a model by the paths of the sites of adapters.
+type BaseWeights = Box<dyn Fn(&str) -> Option<BaseWeight>>;
+
 /// Builder of parameters under their paths.
 pub struct Initializer {
     seed: u64,
@@ -26,8 +29,8 @@ pub struct Initializer {
     path: Vec<String>,
     /// Whether parameters stay without values until they are loaded.
     uninitialized: bool,
-    /// Paths and shapes of the linear maps built so far.
-    linear_shapes: Vec<(String, [usize; 2])>,
+    /// Paths of the sites of adapters built so far.
+    sites: Vec<(String, Site)>,
     /// Packed weights by parameter path, and those of them that a parameter uses.
     packed: BTreeMap<String, PackedWeight>,
     used_packed: BTreeMap<String, PackedWeight>,
@@ -35,8 +38,17 @@ pub struct Initializer {
     matrices: BTreeMap<String, bool>,
     /// Paths of the stacks of matrices that may be packed.
     stacks: BTreeSet<String>,
-    /// Adapters by linear map, with the builder of their parameters.
-    adapters: Option<(AdapterMap, Box<Initializer>)>,
+    /// Adapters by site, and the builder of their parameters.
+    adapters: AdapterMap,
+    adapter_init: Option<Box<Initializer>>,
+    /// Adapters whose parameters are set afterward, and so stay without values.
+    known_adapters: AdapterMap,
+    /// Path of the site whose adapters are built.
+    site: String,
+    /// Weights of the model that adapters are attached to, by site: some methods start from them.
+    base_weights: Option<BaseWeights>,
+    /// Values that several parameters share, by key, seed and shape.
+    shared: BTreeMap<(&'static str, u64, [usize; 2]), Tensor<2>>,
     /// Factor of the standard deviation of the last matrix of each residual branch: 1/√(number of branches) (GPT-2). The
     /// model sets it; 1 by default.
     pub residual_scale: f64,
@@ -51,12 +63,17 @@ impl Initializer {
             device,
             path: Vec::new(),
             uninitialized: false,
-            linear_shapes: Vec::new(),
+            sites: Vec::new(),
             packed: BTreeMap::new(),
             used_packed: BTreeMap::new(),
             matrices: BTreeMap::new(),
             stacks: BTreeSet::new(),
-            adapters: None,
+            adapters: AdapterMap::new(),
+            adapter_init: None,
+            known_adapters: AdapterMap::new(),
+            site: String::new(),
+            base_weights: None,
+            shared: BTreeMap::new(),
             residual_scale: 1.0,
         }
     }
@@ -71,9 +88,29 @@ impl Initializer {
         Self { uninitialized: true, ..Self::new(0, device) }
     }
 
-    /// Adds adapters to the linear maps of these paths; `init` builds the adapters' parameters.
+    /// Adds adapters to these sites; `init` builds their parameters.
     pub fn with_adapters(self, adapters: AdapterMap, init: Self) -> Self {
-        Self { adapters: Some((adapters, Box::new(init))), ..self }
+        Self { adapters, adapter_init: Some(Box::new(init)), ..self }
+    }
+
+    /// Leaves the parameters of these adapters without values: they are set afterward.
+    pub fn with_known_adapters(self, known_adapters: AdapterMap) -> Self {
+        Self { known_adapters, ..self }
+    }
+
+    /// Returns the adapters by site, those of sites that the model doesn't have included.
+    pub fn adapters(&self) -> &AdapterMap {
+        &self.adapters
+    }
+
+    /// Sets the weights of the model that adapters are attached to, by site. For a builder of adapters.
+    pub fn with_base_weights(self, weights: impl Fn(&str) -> Option<BaseWeight> + 'static) -> Self {
+        Self { base_weights: Some(Box::new(weights)), ..self }
+    }
+
+    /// Returns the weight of the site whose adapter is built, if the adapter is new and the weight has values.
+    pub fn base_weight(&self) -> Option<BaseWeight> {
+        if self.uninitialized { None } else { self.base_weights.as_ref()?(&self.site) }
     }
 
     /// Keeps the matrices of these parameter paths packed (quantized).
@@ -97,9 +134,9 @@ impl Initializer {
         &self.stacks
     }
 
-    /// Returns path and shape `[in, out]` of the linear maps built so far, in order: the sites of adapters.
-    pub fn into_linear_shapes(self) -> Vec<(String, [usize; 2])> {
-        self.linear_shapes
+    /// Returns the sites of adapters built so far, in order.
+    pub fn sites(&self) -> &[(String, Site)] {
+        &self.sites
     }
 
     /// Returns the current path: `blocks.3.attention.q`.
@@ -107,15 +144,25 @@ impl Initializer {
         self.path.join(".")
     }
 
-    /// Returns the adapter of the linear map `[in, out]` at the current path, and whether it is enabled.
-    pub(crate) fn make_adapter(&mut self, shape: [usize; 2]) -> (Option<AnyAdapter>, bool) {
+    /// Returns the adapters of the site at the current path.
+    pub fn make_adapters(&mut self, site: Site) -> SiteAdapters {
         let path = self.path();
-        self.linear_shapes.push((path.clone(), shape));
-        let Some((adapters, init)) = &mut self.adapters else { return (None, false) };
-        match adapters.get(&path) {
-            Some(attached) => (Some(init.scope(path, |init| attached.spec.init(shape, init))), attached.enabled),
-            None => (None, false),
-        }
+        let attached = self.adapters.get(&path).map_or(&[][..], Vec::as_slice);
+        let known = self.known_adapters.get(&path).map_or(&[][..], Vec::as_slice);
+        let adapters = attached.iter().filter_map(|attached| {
+            let init = self.adapter_init.as_deref_mut()?;
+            let (end, was_uninitialized) = (attached.path(), init.uninitialized);
+            init.uninitialized |= known.iter().any(|known| known.path() == end);
+            // A shared A is drawn, and its dropout drawn, by the path of its owner.
+            let owner = attached.shared_a.as_ref().unwrap_or(&path).as_str();
+            init.site.clone_from(&path);
+            let module = init.scope(owner, |init| init.scope(end, |init| attached.spec.init(&site, init)));
+            init.uninitialized = was_uninitialized;
+            Some((module, attached.effective_weight()))
+        });
+        let adapters = SiteAdapters::new(adapters.collect());
+        self.sites.push((path, site));
+        adapters
     }
 
     /// Runs `build` with `name` appended to the path.
@@ -206,6 +253,35 @@ impl Initializer {
         let mut random = Random::new(self.seed, &path.join("."), 0, 0);
         let values: Vec<f32> = (0..shape.iter().product()).map(|_| draw(&mut random) as f32).collect();
         Param::from_data(TensorData::new(values, shape), &self.device)
+    }
+
+    /// Returns `count` numbers below `limit`, drawn from the generator of `name` at the current path.
+    pub fn choose(&self, name: &str, count: usize, limit: usize) -> Vec<usize> {
+        let mut random = Random::new(self.seed, &format!("init.{}.{name}", self.path()), 0, 0);
+        (0..count).map(|_| (random.uniform() * limit as f64) as usize).collect()
+    }
+
+    /// Returns a parameter drawn uniformly from (−bound, bound) by `seed`, `key` and the row, whatever its path. Parameters of
+    /// one key, seed and shape share their values in memory.
+    pub fn shared_uniform(&mut self, key: &'static str, seed: u64, shape: [usize; 2], bound: f64) -> Param<Tensor<2>> {
+        if self.uninitialized {
+            return self.uninitialized_param(shape);
+        }
+        let values = self.shared.entry((key, seed, shape)).or_insert_with(|| {
+            let draw = |row: usize| {
+                let mut random = Random::new(seed, key, row as u64, 0);
+                (0..shape[1]).map(move |_| ((2.0 * random.uniform() - 1.0) * bound) as f32)
+            };
+            let values: Vec<f32> = (0..shape[0]).flat_map(draw).collect();
+            Tensor::from_data(TensorData::new(values, shape), &self.device.clone().without_autodiff())
+        });
+        let values = values.clone();
+        self.value(values)
+    }
+
+    /// Returns a parameter with the values of a tensor without autodiff.
+    pub fn value<const D: usize>(&self, value: Tensor<D>) -> Param<Tensor<D>> {
+        Param::from_tensor(if self.device.is_autodiff() { value.autodiff() } else { value })
     }
 
     /// Returns a parameter of one value.

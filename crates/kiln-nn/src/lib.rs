@@ -11,7 +11,7 @@
 //!    Mamba-2, gated DeltaNet), MLPs, mixture of experts;
 //! 5. [`head`]: hidden states to logits, class scores or sentence embeddings.
 //!
-//! Below them: [`linear`] maps with weights that may be quantized ([`packed_weight`]) and adapted ([`adapter`]: LoRA);
+//! Below them: [`linear`] maps with weights that may be quantized ([`packed_weight`]) and adapted ([`adapter`]);
 //! [`init`] for initial weights; [`variant`] for the registries that turn a configuration into a module;
 //! [`autograd_order`] for what fixes the order of gradient sums.
 //!

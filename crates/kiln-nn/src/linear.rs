@@ -1,11 +1,11 @@
-//! Linear map y = x W + b, with a weight that may be quantized or of 16-bit floats, and an adapter that may change it.
+//! Linear map y = x W + b, with a weight that may be quantized or of 16-bit floats, and adapters that may change it.
 //!
-//! Parameters: `weight [in, out]`, `bias [out]` (optional), and those of the adapter under its name (`lora.a`). The weight is
+//! Parameters: `weight [in, out]`, `bias [out]` (optional), and those of the adapters under their names (`lora.a`). The weight is
 //! initialized normal with standard deviation 1/√in, the bias with 0. Cost: 2 · in · out operations per token, plus the
-//! adapter's.
+//! adapters'.
 
 use crate::{
-    adapter::AnyAdapter,
+    adapter::{Site, SiteAdapters},
     context::Context,
     init::Initializer,
     packed_weight::{PackedWeight, WeightView},
@@ -26,10 +26,7 @@ pub struct Linear {
     /// Packed form of the weight (quantized), if it was loaded packed.
     #[module(skip)]
     packed: Option<PackedWeight>,
-    adapter: Option<AnyAdapter>,
-    /// Whether the adapter is applied.
-    #[module(skip)]
-    adapter_enabled: bool,
+    adapters: SiteAdapters,
 }
 
 impl Linear {
@@ -48,25 +45,24 @@ impl Linear {
     fn new_scaled(name: &str, [from, to]: [usize; 2], bias: bool, scale: f64, init: &mut Initializer) -> Self {
         let std = scale / (from as f64).sqrt();
         init.scope(name, |init| {
-            let (adapter, adapter_enabled) = init.make_adapter([from, to]);
+            let adapters = init.make_adapters(Site::Linear([from, to]));
             let (weight, packed) = init.packable_matrix("weight", [from, to], std, true);
-            Self { weight, packed, bias: bias.then(|| init.constant([to], 0.0)), adapter, adapter_enabled }
+            Self { weight, packed, bias: bias.then(|| init.constant([to], 0.0)), adapters }
         })
     }
 
-    /// Linear map with adapter, `[…, in] → […, out]`. The adapter's dropout takes its random numbers from `cx`.
+    /// Linear map with its adapters, `[…, in] → […, out]`. Dropout of adapters takes its random numbers from `cx`.
     pub fn forward_with<const D: usize>(&self, x: Tensor<D>, cx: &Context) -> Tensor<D> {
         self.forward_adapted(x, Some(cx))
     }
 
-    /// Linear map without its bias, and the bias, for a caller whose kernel adds it in its own pass. With an enabled adapter the
+    /// Linear map without its bias, and the bias, for a caller whose kernel adds it in its own pass. With an active adapter the
     /// bias is in the output already, and `None`.
     pub fn forward_without_bias<const D: usize>(&self, x: Tensor<D>, cx: &Context) -> (Tensor<D>, Option<Tensor<1>>) {
-        if self.adapter.is_some() && self.adapter_enabled {
+        if self.adapters.is_active() {
             return (self.forward_with(x, cx), None);
         }
-        let product = self.converted_product(x.clone()).unwrap_or_else(|| linear(x, self.weight.val(), None));
-        (product, self.bias.as_ref().map(Param::val))
+        (self.product(x), self.bias.as_ref().map(Param::val))
     }
 
     /// Product with a weight that isn't of 32-bit floats: packed, or of 16-bit floats. `None` if it is.
@@ -78,20 +74,19 @@ impl Linear {
         }
     }
 
-    /// Returns weight and bias if the map is x W + b with a weight of floats: neither packed nor of 16 bits nor changed by an adapter.
+    /// Returns weight and bias if the map is x W + b with a weight of floats: neither packed nor of 16 bits nor changed by adapters.
     pub fn as_floats(&self) -> Option<(Tensor<2>, Option<Tensor<1>>)> {
-        let is_adapted = self.adapter.is_some() && self.adapter_enabled;
         let matrix = self.matrix();
-        let is_plain = !is_adapted && matrix.packed().is_none() && !matrix.is_half();
+        let is_plain = !self.adapters.is_active() && matrix.packed().is_none() && !matrix.is_half();
         is_plain.then(|| (self.weight.val(), self.bias.as_ref().map(Param::val)))
     }
 
-    /// Linear map with adapter, `[…, in] → […, out]`, without a context: no dropout. For heads.
+    /// Linear map with its adapters, `[…, in] → […, out]`, without a context: no dropout. For heads.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         self.forward_adapted(x, None)
     }
 
-    /// Linear map without adapter, `[…, in] → […, out]`. A weight that is packed or of 16-bit floats is multiplied without
+    /// Linear map without adapters, `[…, in] → […, out]`. A weight that is packed or of 16-bit floats is multiplied without
     /// being converted as a whole.
     pub fn forward_base<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         let bias = self.bias.as_ref().map(Param::val);
@@ -102,12 +97,14 @@ impl Linear {
         }
     }
 
-    /// Linear map with the adapter if it is enabled.
+    /// Product x W without bias and adapters, `[…, in] → […, out]`.
+    pub(crate) fn product<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        self.converted_product(x.clone()).unwrap_or_else(|| linear(x, self.weight.val(), None))
+    }
+
+    /// Linear map with the adapters that are switched on.
     fn forward_adapted<const D: usize>(&self, x: Tensor<D>, cx: Option<&Context>) -> Tensor<D> {
-        match self.adapter.as_ref().filter(|_| self.adapter_enabled) {
-            Some(adapter) => adapter.forward(x, self, cx),
-            None => self.forward_base(x),
-        }
+        if self.adapters.is_active() { self.adapters.linear(x, self, cx) } else { self.forward_base(x) }
     }
 
     /// Returns the shape `[in, out]`.
@@ -125,13 +122,12 @@ impl Linear {
     }
 
     /// The weight, packed or not.
-    fn matrix(&self) -> WeightView<'_> {
+    pub(crate) fn matrix(&self) -> WeightView<'_> {
         WeightView::new(&self.weight, self.packed.as_ref())
     }
 
-    /// Returns the floating-point operations per token: 2 · in · out, plus the adapter's.
+    /// Returns the floating-point operations per token: 2 · in · out, plus the adapters'.
     pub fn flops(&self) -> f64 {
-        let adapter = self.adapter.as_ref().filter(|_| self.adapter_enabled).map_or(0.0, AnyAdapter::flops);
-        2.0 * self.weight.lazy_shape().num_elements() as f64 + adapter
+        2.0 * self.weight.lazy_shape().num_elements() as f64 + self.adapters.flops()
     }
 }

@@ -10,6 +10,7 @@
 //! As long as there are no values, products use the packed rows, which take 2 to 8 times less memory. A matrix of 16-bit floats
 //! can be a parameter itself: its products ([`half_linear`]) convert it in tiles.
 
+use crate::autograd_order::without_graph;
 use burn::{
     module::{Param, ParamId},
     tensor::{DType, Device, Int, Tensor, TensorData, module::embedding},
@@ -85,6 +86,21 @@ impl PackedWeight {
         }
         let columns = transposed(rows.as_bytes(), dtype.size(), self.packed_shape());
         TensorData::from_bytes_vec(columns, self.parameter_shape(), dtype)
+    }
+
+    /// Returns the squared norms of the parameter's columns, dequantizing one packed row at a time.
+    fn column_squares(&self) -> Vec<f32> {
+        let [rows, columns] = self.matrix.shape();
+        let (mut row, mut squares) = (vec![0.0; columns], vec![0.0; self.shape()[1]]);
+        for index in 0..rows {
+            self.matrix.ggml_type().dequantize(self.matrix.row(index), &mut row);
+            if self.transposed {
+                squares[index] = row.iter().map(|value| value * value).sum();
+            } else {
+                squares.iter_mut().zip(&row).for_each(|(square, value)| *square += value * value);
+            }
+        }
+        squares
     }
 
     /// Returns the values as a tensor in the parameter's shape, on `device`: an untracked one on an autodiff device.
@@ -188,6 +204,75 @@ impl<'a> WeightView<'a> {
             Some(packed) => packed_linear(x, packed),
             None if self.is_half() => half_linear(x, self.val()),
             None => x.matmul(self.val()),
+        }
+    }
+
+    /// Returns the weight for computations outside of the autodiff graph.
+    pub fn base_weight(&self) -> BaseWeight {
+        match self.packed {
+            Some(packed) => BaseWeight::Packed(packed.clone(), self.weight.lazy_device().without_autodiff()),
+            None => BaseWeight::Floats(without_graph(self.weight.val())),
+        }
+    }
+}
+
+/// Weight of a frozen map `[in, out]`, outside of the autodiff graph: what an adapter may compute with it. A packed weight
+/// stays packed.
+#[derive(Clone, Debug)]
+pub enum BaseWeight {
+    /// Packed by its columns, and the device of the results.
+    Packed(PackedWeight, Device),
+    /// Floats of 16 or 32 bits.
+    Floats(Tensor<2>),
+}
+
+/// Rows that [`BaseWeight::column_squares`] converts at once.
+const ROWS_AT_ONCE: usize = 256;
+
+impl BaseWeight {
+    /// Product x W, `[N, in] → [N, out]`.
+    pub fn product(&self, x: Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Packed(packed, _) if packed.transposed => packed_linear(x, &packed.matrix),
+            Self::Packed(packed, device) => x.matmul(packed.to_tensor(device)),
+            Self::Floats(weight) if is_half(weight.dtype()) => half_linear(x, weight.clone()),
+            Self::Floats(weight) => x.matmul(weight.clone()),
+        }
+    }
+
+    /// Squared Euclidean norm of each column, Σᵢ Wᵢⱼ², `[out]`.
+    pub fn column_squares(&self) -> Tensor<1> {
+        match self {
+            Self::Packed(packed, device) => {
+                let squares = packed.column_squares();
+                Tensor::from_data(TensorData::new(squares, [packed.shape()[1]]), device)
+            }
+            Self::Floats(weight) => {
+                let [rows, columns] = weight.dims();
+                let chunks = (0..rows).step_by(ROWS_AT_ONCE).map(|start| {
+                    let chunk = weight.clone().narrow(0, start, ROWS_AT_ONCE.min(rows - start));
+                    let chunk = if is_half(chunk.dtype()) { chunk.cast(DType::F32) } else { chunk };
+                    chunk.square().sum_dim(0)
+                });
+                let sum = chunks.reduce(|sum, chunk| sum + chunk);
+                sum.map_or_else(|| Tensor::zeros([columns], &weight.device()), |sum| sum.reshape([columns]))
+            }
+        }
+    }
+
+    /// The rows `ids` of a table `[V, M]`, `[N, M]`.
+    pub fn rows(&self, ids: &[usize]) -> Tensor<2> {
+        match self {
+            Self::Packed(packed, device) if !packed.transposed => {
+                let rows = packed.matrix.select_rows(ids.iter().copied());
+                Tensor::from_data(TensorData::new(rows.dequantize(), rows.shape()), device)
+            }
+            Self::Packed(packed, device) => Self::Floats(packed.to_tensor(device)).rows(ids),
+            Self::Floats(weight) => {
+                let rows = ids.iter().map(|id| weight.clone().narrow(0, *id, 1)).collect();
+                let rows = Tensor::cat(rows, 0);
+                if is_half(rows.dtype()) { rows.cast(DType::F32) } else { rows }
+            }
         }
     }
 }

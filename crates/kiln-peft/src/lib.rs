@@ -1,10 +1,11 @@
-//! Parameter-efficient fine-tuning: adapters on the linear layers of a model whose own weights stay frozen.
+//! Parameter-efficient fine-tuning: adapters at sites of a model whose own weights stay frozen.
 //!
 //! The types in the order of data flow:
 //!
 //! 1. [`AdapterConfig`] names a method and its options, [`LoraConfig`] for LoRA; it is the `adapter` table of a recipe's
 //!    stage.
 //! 2. [`attach`](attach()) adds new adapters to a model. At first they change nothing: the model computes the same bits.
+//!    [`attach_named`] adds further ones, each with a name and a factor ([`set_weights`]).
 //! 3. Training computes gradients of [`AdapterConfig::trainable_patterns`] only.
 //! 4. [`set_enabled`] switches adapters off and on, [`detach`] removes them, [`merge`](merge()) adds them to the weights;
 //!    [`MergedModel`] can be undone.
@@ -26,19 +27,17 @@
 //! let adapted = attach(&base, &AdapterConfig::Lora(lora), 1)?;
 //! assert_eq!(adapted.adapters().len(), 8);
 //!
-//! let merged = merge(&adapted);
+//! let merged = merge(&adapted)?;
 //! assert!(merged.adapters().is_empty());
 //! # Ok::<(), kiln_spec::ValidationError>(())
 //! ```
 #![forbid(unsafe_code)]
 
 pub mod attach;
-pub mod config;
-pub mod lora;
 pub mod merge;
-mod targets;
+pub mod targets;
 
-pub use attach::{attach, detach, set_enabled};
-pub use config::AdapterConfig;
-pub use lora::LoraConfig;
+pub use attach::{attach, attach_named, detach, detach_named, set_active, set_enabled, set_weights};
+pub use kiln_nn::adapter::{AdapterConfig, AdapterOptions, LoraConfig};
 pub use merge::{MergedModel, merge};
+pub use targets::{build_adapters, config_of};

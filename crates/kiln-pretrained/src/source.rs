@@ -5,7 +5,8 @@ use crate::{
     files::{self, MappedFile, ModelFolder},
     generation::settings_of_model_config,
     gguf::GgufFile,
-    location, peft_format,
+    location,
+    peft_format::{self, PeftFormatError},
     sentence::SentenceConfig,
 };
 use burn::tensor::Device;
@@ -327,10 +328,9 @@ pub fn apply_adapters(
     folders: &[PathBuf],
 ) -> Result<Model, PretrainedError> {
     for folder in folders {
-        if !model.adapters().is_empty() {
-            model = merge(&model);
-        }
-        model = peft_format::load_adapters(&model, family, folder)
+        let below = if model.adapters().is_empty() { Ok(model) } else { merge(&model).map_err(PeftFormatError::from) };
+        model = below
+            .and_then(|below| peft_format::load_adapters(&below, family, folder))
             .map_err(|error| PretrainedError::Adapter { folder: folder.clone(), error: Box::new(error) })?;
     }
     Ok(model)

@@ -218,10 +218,70 @@ impl Layout {
         Self { sequence_length: self.sequence_length, marks }
     }
 
+    /// Returns the layout with `count` tokens before each document part, and where each token of this layout stands in its row:
+    /// `columns [batch_size, sequence_length]`, 0 for padding. Rows become longer if they have too little padding.
+    ///
+    /// The new tokens take over the first positions, and the others move up by `count`. Every token of the part sees the new ones.
+    /// They see one another from left to right or, if `bidirectional`, the whole part.
+    pub fn with_leading_tokens(&self, count: usize, bidirectional: bool) -> (Self, Vec<usize>) {
+        let mut rows = Vec::new();
+        let mut columns = Vec::with_capacity(self.marks.len());
+        for row in self.marks.chunks(self.sequence_length.max(1)) {
+            let mut marks: Vec<TokenMark> = Vec::with_capacity(row.len() + count);
+            for part in row.chunk_by(|a, b| (a.document, a.valid) == (b.document, b.valid)) {
+                if !part[0].valid {
+                    columns.extend(part.iter().map(|_| 0));
+                    continue;
+                }
+                let with_leading = leading_tokens(part, count, bidirectional);
+                columns.extend(marks.len() + count..marks.len() + with_leading.len());
+                marks.extend(with_leading);
+            }
+            rows.push(marks);
+        }
+        let sequence_length = rows.iter().map(Vec::len).fold(self.sequence_length, usize::max);
+        rows.iter_mut().for_each(|row| row.resize(sequence_length, TokenMark::default()));
+        (Self { sequence_length, marks: rows.concat() }, columns)
+    }
+
+    /// Returns the layout with all positions moved up by `count`: the tokens follow others of their documents.
+    pub fn shift_positions(&self, count: usize) -> Self {
+        self.map_parts(|part| shift(part, count as i32))
+    }
+
     /// Returns the number of tokens without padding.
     pub fn num_valid(&self) -> usize {
         self.marks.iter().filter(|mark| mark.valid).count()
     }
+}
+
+/// Whether a document part is ordered from right to left.
+fn is_reversed(part: &[TokenMark]) -> bool {
+    part.windows(2).any(|pair| pair[1].order < pair[0].order)
+}
+
+/// Moves a document part up by `count` positions.
+fn shift(part: &mut [TokenMark], count: i32) {
+    let order = if is_reversed(part) { -count } else { count };
+    for mark in part {
+        mark.position += count;
+        mark.order += order;
+    }
+}
+
+/// A document part after `count` new tokens.
+fn leading_tokens(part: &[TokenMark], count: usize, bidirectional: bool) -> Vec<TokenMark> {
+    let (first, mut moved) = (part[0], part.to_vec());
+    shift(&mut moved, count as i32);
+    // Lowest in the causal order, whatever the direction, so that all tokens see them.
+    let lowest = moved.iter().map(|mark| mark.order).min().unwrap_or_default() - count as i32;
+    let new = (0..count as i32).map(|index| TokenMark {
+        position: first.position + index,
+        order: lowest + index,
+        prefix: bidirectional,
+        ..first
+    });
+    new.chain(moved).collect()
 }
 
 /// Shifts a document part to start at position 0 if one of its positions is `limit` or more.
@@ -276,6 +336,37 @@ mod tests {
                 )
             };
             assert_eq!(mask(&after), mask(&before), "{direction:?}");
+        }
+    }
+
+    #[test]
+    fn leading_tokens_use_padding_and_move_positions_up() {
+        let span = |length, direction| DocumentSpan { length, start: 0, direction };
+        let rows = vec![vec![span(2, Direction::Causal), span(3, Direction::Causal)], vec![span(4, Direction::Causal)]];
+        let layout = Layout::packed(&rows, 9);
+        let (longer, columns) = layout.with_leading_tokens(2, false);
+        let all = |spans: &[usize]| spans.iter().map(|length| span(length + 2, Direction::Causal)).collect::<Vec<_>>();
+        assert_eq!(longer, Layout::packed(&[all(&[2, 3]), all(&[4])], 9), "as if the documents had them");
+        assert_eq!(columns, [2, 3, 6, 7, 8, 0, 0, 0, 0, 2, 3, 4, 5, 0, 0, 0, 0, 0]);
+        assert_eq!(layout.with_leading_tokens(4, false).0.sequence_length(), 13, "5 tokens and twice 4");
+        assert_eq!(layout.shift_positions(2).row(1)[0].position, 2);
+    }
+
+    #[test]
+    fn leading_tokens_are_seen_in_every_direction() {
+        for direction in [Direction::Causal, Direction::Bidirectional, Direction::Prefix(1), Direction::Reversed] {
+            let layout = Layout::packed(&[vec![DocumentSpan { length: 3, start: 5, direction }]], 3);
+            let (longer, columns) = layout.with_leading_tokens(2, direction == Direction::Bidirectional);
+            let (new, old) = longer.row(0).split_at(2);
+            assert_eq!(columns, [2, 3, 4], "{direction:?}");
+            let sees = |query: &TokenMark, key: &TokenMark| key.order <= query.order || key.prefix;
+            assert!(old.iter().all(|query| new.iter().all(|key| sees(query, key))), "{direction:?}");
+            let mutual = new.iter().all(|query| old.iter().all(|key| sees(query, key)));
+            assert_eq!(mutual, direction == Direction::Bidirectional, "{direction:?}");
+            assert_eq!(longer.row(0).iter().map(|mark| mark.position).collect::<Vec<_>>(), [5, 6, 7, 8, 9]);
+            for (a, b) in layout.row(0).iter().zip(old) {
+                assert_eq!(sees(a, &layout.row(0)[1]), sees(b, &old[1]), "{direction:?}");
+            }
         }
     }
 }

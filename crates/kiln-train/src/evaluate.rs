@@ -13,7 +13,7 @@ use crate::{
     },
 };
 use burn::tensor::Tensor;
-use kiln_data::{Batch, Corpus, DataError, PackedSequences, Packer, Sequence, Subset, Tokenizer, Vocabulary};
+use kiln_data::{Batch, Corpus, DataError, PackedSequences, Packer, RowSize, Sequence, Subset, Tokenizer, Vocabulary};
 use kiln_nn::Context;
 use kiln_spec::Random;
 use objective_sums::ObjectiveSums;
@@ -56,7 +56,7 @@ pub struct Evaluation {
 
 impl EvalSet {
     /// Validation documents of `corpus`: those with the smallest hashes, up to `max_tokens` tokens, in batches of
-    /// `size` = (sequence length, batch size).
+    /// `size` = (size of a row, batch size).
     ///
     /// With `is_builtin_stories`, the exact probabilities of the documents are computed too. `seed` seeds the random numbers of
     /// the objective.
@@ -66,13 +66,13 @@ impl EvalSet {
     pub fn new(
         corpus: &Arc<Corpus>,
         tokenizer: &Tokenizer,
-        size: (usize, usize),
+        size: (impl Into<RowSize>, usize),
         max_tokens: Option<u64>,
         is_builtin_stories: bool,
         seed: u64,
     ) -> Result<Self, DataError> {
-        let (sequence_length, batch_size) = size;
-        let packer = Packer::validation(corpus.clone(), sequence_length, max_tokens)?;
+        let (row, batch_size) = size;
+        let packer = Packer::validation(corpus.clone(), row, max_tokens)?;
         let batches = packer.iter_epoch(batch_size).collect::<Result<Vec<_>, _>>()?;
         let mut eval_set = Self { batches, seed, story_references: BTreeMap::new() };
         if !is_builtin_stories {

@@ -71,6 +71,7 @@ pub mod run_folder;
 mod run_folder_error;
 pub mod samples;
 pub mod schedule;
+mod shared_parameters;
 pub mod stage;
 pub mod state_dict;
 pub mod step;

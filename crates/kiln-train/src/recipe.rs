@@ -201,6 +201,15 @@ impl Recipe {
         Err(ValidationError::new(path, reason).with_suggestion(suggestion))
     }
 
+    /// Checks that a stage with virtual tokens, which cannot be merged into weights, is the last one.
+    fn check_merges(&self) -> Result<(), ValidationError> {
+        let earlier = &self.stages[..self.stages.len() - 1];
+        let Some(index) = earlier.iter().position(|stage| stage.row_size().reserved > 0) else { return Ok(()) };
+        let reason = "virtual tokens cannot be merged into the weights that the next stage starts from";
+        let error = ValidationError::new(format!("stages[{index}].adapter"), reason);
+        Err(error.with_suggestion("make it the last stage, or use another method"))
+    }
+
     /// Checks the whole recipe, which must be [resolved](Self::resolve).
     ///
     /// # Errors
@@ -223,6 +232,7 @@ impl Recipe {
         self.tokenizer.check().map_err(|error| ValidationError::new("tokenizer", error.to_string()))?;
         self.check_objectives()?;
         self.model.check("model")?;
+        self.check_merges()?;
         let mut stages = self.stages.iter().enumerate();
         stages.try_for_each(|(i, stage)| stage.check(&self.model, &format!("stages[{i}]")))
     }

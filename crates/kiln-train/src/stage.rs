@@ -10,9 +10,9 @@ use crate::{
     schedule::ScheduleConfig,
     steps_or_fraction::{StepsOrFraction, whole_reciprocal},
 };
-use kiln_data::DataConfig;
+use kiln_data::{DataConfig, RowSize};
 use kiln_models::ModelConfig;
-use kiln_peft::AdapterConfig;
+use kiln_peft::{AdapterConfig, build_adapters};
 use kiln_spec::ValidationError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -181,7 +181,8 @@ impl StageConfig {
         self.check_lengths(model, path)?;
         self.check_options(path)?;
         if let Some(adapter) = &self.adapter {
-            adapter.build_adapters(model, &format!("{path}.adapter"))?;
+            build_adapters(adapter, model, &format!("{path}.adapter"))?;
+            self.check_virtual_tokens(path)?;
         }
         self.optimizer.check(&format!("{path}.optimizer"))?;
         let steps = if self.is_length_unknown() { LONGEST_STAGE } else { self.steps };
@@ -220,6 +221,23 @@ impl StageConfig {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The size of a row, with places for the virtual tokens of the adapter.
+    pub fn row_size(&self) -> RowSize {
+        let reserved = self.adapter.as_ref().map_or(0, AdapterConfig::num_virtual_tokens);
+        RowSize { tokens: self.sequence_length, reserved }
+    }
+
+    /// Checks that virtual tokens leave room for text.
+    fn check_virtual_tokens(&self, path: &str) -> Result<(), ValidationError> {
+        let (reserved, length) = (self.row_size().reserved, self.sequence_length);
+        if length >= reserved + 2 {
+            return Ok(());
+        }
+        let reason =
+            format!("found {length} tokens, but {reserved} virtual tokens and 2 of the text need {}", reserved + 2);
+        invalid(path, "sequence_length", reason)
     }
 
     /// Checks that the objective allows `gradient_accumulation`.

@@ -8,6 +8,7 @@ use crate::{
     gradient_checkpointing::{GradientCheckpointing, collect_gradients},
     objective::{Loss, Models, Objective},
     optimizer::{Optimizer, ParamUpdate, matches},
+    shared_parameters::{sum_shared, update_copies},
 };
 use burn::{
     optim::{GradientsAccumulator, GradientsParams},
@@ -89,6 +90,7 @@ pub fn compute_gradients_with(
         }
     }
     let by_parameter = single_batch_gradients.unwrap_or_else(|| gradient_accumulator.grads());
+    let by_parameter = sum_shared(&models.policy, by_parameter);
     let norm = global_norm(&models.policy, &by_parameter);
     let present = |sums: BTreeMap<String, Option<Tensor<1>>>| {
         sums.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
@@ -161,7 +163,7 @@ impl Gradients {
         let mut gradients = self.by_parameter;
         let model = self.expert_loads.update_selection_biases(model);
         let (weight_dtype, adapters) = (model.weight_dtype(), model.clone());
-        map_params(model, |param| {
+        let model = map_params(model, |param| {
             let Some(gradient) = param.take_gradient(&mut gradients) else { return };
             let (name, shape) = (param.name(), param.view().shape());
             let held = param.view().dtype().filter(|dtype| is_half(*dtype));
@@ -175,7 +177,8 @@ impl Gradients {
                 Some(half) => optimizer.update_rounded(&update, weight.flatten(), gradient, half).into(),
                 None => optimizer.update(&update, weight.flatten(), gradient).into(),
             });
-        })
+        });
+        update_copies(model)
     }
 }
 

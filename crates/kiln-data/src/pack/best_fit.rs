@@ -4,6 +4,7 @@
 //! goes into the row with the least free space that is sufficient (best-fit decreasing, at most 11/9 of the optimal number
 //! of rows plus a constant). Time: O(n log n) for n chunks.
 
+use super::RowSize;
 use kiln_spec::Random;
 use std::{cmp::Reverse, collections::BTreeMap, ops::Range};
 
@@ -41,30 +42,41 @@ pub(crate) struct PackingPlan {
 const PACKING_WINDOW: usize = 4096;
 
 impl PackingPlan {
-    /// Packs the documents `order` into rows of `sequence_length` tokens; document `d` has `lengths[d]` tokens. Longer
-    /// documents are split.
+    /// Packs the documents `order` into rows; document `d` has `lengths[d]` tokens. Longer documents are split.
     ///
     /// With a `shuffle`, the chunks are shuffled before they are packed. Without one, windows are cut from the chunks in the
     /// given order.
-    pub fn new(lengths: &[u32], order: &[usize], sequence_length: usize, shuffle: Option<Shuffle>) -> Self {
-        let split = |document: &usize| split_document(*document, lengths[*document], sequence_length as u32);
-        Self::pack(order.iter().flat_map(split).collect(), sequence_length, shuffle)
+    pub fn new(lengths: &[u32], order: &[usize], row: RowSize, shuffle: Option<Shuffle>) -> Self {
+        let split = |document: &usize| split_document(*document, lengths[*document], row.document_tokens() as u32);
+        Self::pack(order.iter().flat_map(split).collect(), row.tokens, &|chunk| row.places(chunk.length, 1), shuffle)
     }
 
-    /// Packs the groups `order`, none of which is longer than `sequence_length`; group `g` has `lengths[g]` tokens.
-    pub fn of_groups(lengths: &[u32], order: &[usize], sequence_length: usize, shuffle: Option<Shuffle>) -> Self {
+    /// Packs the groups `order`, each of which fits into a row; group `g` has `lengths[g]` tokens in `members(g)` documents.
+    pub fn of_groups(
+        lengths: &[u32],
+        order: &[usize],
+        members: impl Fn(usize) -> usize,
+        row: RowSize,
+        shuffle: Option<Shuffle>,
+    ) -> Self {
         let whole = |group: &usize| DocumentChunk { document: *group as u32, start: 0, length: lengths[*group] };
-        Self::pack(order.iter().map(whole).collect(), sequence_length, shuffle)
+        let places = |chunk: &DocumentChunk| row.places(chunk.length, members(chunk.document as usize));
+        Self::pack(order.iter().map(whole).collect(), row.tokens, &places, shuffle)
     }
 
-    /// Packs chunks, none of which is longer than `sequence_length`.
-    fn pack(mut chunks: Vec<DocumentChunk>, sequence_length: usize, shuffle: Option<Shuffle>) -> Self {
+    /// Packs chunks, none of which takes more `places` than a row of `sequence_length` has.
+    fn pack(
+        mut chunks: Vec<DocumentChunk>,
+        sequence_length: usize,
+        places: &impl Fn(&DocumentChunk) -> u32,
+        shuffle: Option<Shuffle>,
+    ) -> Self {
         if let Some(Shuffle { seed, source }) = shuffle {
             let permutation = Random::new(seed, "packing", 0, source).permutation(chunks.len());
             chunks = permutation.into_iter().map(|i| chunks[i]).collect();
         }
         let mut plan = Self::default();
-        chunks.chunks_mut(PACKING_WINDOW).for_each(|window| plan.pack_window(window, sequence_length as u32));
+        chunks.chunks_mut(PACKING_WINDOW).for_each(|window| plan.pack_window(window, sequence_length as u32, places));
         plan
     }
 
@@ -80,18 +92,23 @@ impl PackingPlan {
     }
 
     /// Packs one window and appends its rows to the plan.
-    fn pack_window(&mut self, window: &mut [DocumentChunk], sequence_length: u32) {
-        window.sort_by_key(|chunk| Reverse(chunk.length));
+    fn pack_window(
+        &mut self,
+        window: &mut [DocumentChunk],
+        sequence_length: u32,
+        places: &impl Fn(&DocumentChunk) -> u32,
+    ) {
+        window.sort_by_key(|chunk| Reverse(places(chunk)));
         let mut rows: Vec<Vec<DocumentChunk>> = Vec::new();
         let mut rows_by_space: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
         for chunk in window {
-            let (space, row) = take_best_fit(&mut rows_by_space, chunk.length..sequence_length)
+            let (space, row) = take_best_fit(&mut rows_by_space, places(chunk)..sequence_length)
                 .unwrap_or((sequence_length, rows.len()));
             if row == rows.len() {
                 rows.push(Vec::new());
             }
             rows[row].push(*chunk);
-            rows_by_space.entry(space - chunk.length).or_default().push(row);
+            rows_by_space.entry(space - places(chunk)).or_default().push(row);
         }
         for row in rows {
             self.num_tokens += row.iter().map(|chunk| u64::from(chunk.length)).sum::<u64>();
@@ -133,7 +150,7 @@ mod tests {
             lengths in prop::collection::vec(2u32..60, 0..80), width in 2usize..40, seed in prop::option::of(any::<u64>()),
         ) {
             let order: Vec<usize> = (0..lengths.len()).collect();
-            let plan = PackingPlan::new(&lengths, &order, width, seed.map(|seed| Shuffle { seed, source: 0 }));
+            let plan = PackingPlan::new(&lengths, &order, width.into(), seed.map(|seed| Shuffle { seed, source: 0 }));
             let mut predicted: Vec<Vec<u32>> = lengths.iter().map(|n| vec![0; *n as usize]).collect();
             for row in 0..plan.num_rows() {
                 prop_assert!(plan.row(row).iter().map(|p| p.length as usize).sum::<usize>() <= width);
@@ -148,15 +165,31 @@ mod tests {
 
         #[test]
         fn a_document_that_fits_into_a_row_is_not_split(lengths in prop::collection::vec(2u32..30, 1..80)) {
-            let plan = PackingPlan::new(&lengths, &(0..lengths.len()).collect::<Vec<_>>(), 30, Some(Shuffle { seed: 1, source: 0 }));
+            let plan = PackingPlan::new(&lengths, &(0..lengths.len()).collect::<Vec<_>>(), 30.into(), Some(Shuffle { seed: 1, source: 0 }));
             prop_assert!(plan.chunks.iter().all(|p| p.start == 0 && p.length == lengths[p.document as usize]));
         }
     }
 
     #[test]
+    fn places_are_reserved_before_each_document() {
+        let row = RowSize { tokens: 12, reserved: 3 };
+        let lengths = [9, 4, 2, 20, 6, 3];
+        let plan = PackingPlan::new(&lengths, &[0, 1, 2, 3, 4, 5], row, None);
+        let mut targets = 0;
+        for index in 0..plan.num_rows() {
+            let chunks = plan.row(index);
+            assert!(chunks.iter().map(|chunk| chunk.length + 3).sum::<u32>() <= 12, "{chunks:?}");
+            targets += chunks.iter().map(|chunk| chunk.length - 1).sum::<u32>();
+        }
+        assert_eq!(targets, lengths.iter().map(|length| length - 1).sum::<u32>());
+        assert_eq!(plan.num_rows(), 7, "9 | 4, 2 | 9 | 9 | 4 | 6 | 3: places count, not tokens");
+    }
+
+    #[test]
     fn chunks_that_fill_a_row_together_share_it() {
         let lengths: Vec<u32> = [7, 3, 6, 4, 5, 5].repeat(50);
-        let plan = PackingPlan::new(&lengths, &(0..300).collect::<Vec<_>>(), 10, Some(Shuffle { seed: 3, source: 0 }));
+        let plan =
+            PackingPlan::new(&lengths, &(0..300).collect::<Vec<_>>(), 10.into(), Some(Shuffle { seed: 3, source: 0 }));
         assert_eq!((plan.num_rows(), plan.num_tokens), (150, 1500));
     }
 }

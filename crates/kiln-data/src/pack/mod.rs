@@ -73,6 +73,35 @@ impl PackedSequences {
     }
 }
 
+/// Places of a row, and how many of them each document leaves free: a model may have virtual tokens before each document.
+///
+/// A number of tokens is a row without free places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowSize {
+    /// Places of a row.
+    pub tokens: usize,
+    /// Places that are left free for each document of a row, at its end.
+    pub reserved: usize,
+}
+
+impl From<usize> for RowSize {
+    fn from(tokens: usize) -> Self {
+        Self { tokens, reserved: 0 }
+    }
+}
+
+impl RowSize {
+    /// Returns the number of tokens of a document that fills a row.
+    pub fn document_tokens(&self) -> usize {
+        self.tokens.saturating_sub(self.reserved)
+    }
+
+    /// Returns the number of places that `documents` documents of `tokens` tokens together take.
+    fn places(&self, tokens: u32, documents: usize) -> u32 {
+        tokens.saturating_add((self.reserved * documents) as u32)
+    }
+}
+
 /// Packed rows of one subset of a corpus, addressed by step number.
 ///
 /// Each source of a mixture is packed by itself, so that a row holds documents of one source. The rows of training are
@@ -89,47 +118,54 @@ pub struct Packer {
 }
 
 impl Packer {
-    /// Packs the training documents into rows of `sequence_length` tokens, with a new row order in each epoch.
+    /// Packs the training documents into rows of this size, with a new row order in each epoch.
     ///
     /// The packing depends on `seed`, but not on the epoch: every epoch has the same number of rows.
     ///
     /// # Errors
-    /// [`DataError::Config`] unless `sequence_length` is from 2 to 2²⁴; [`DataError::NoText`] without documents;
+    /// [`DataError::Config`] unless a document can have from 2 to 2²⁴ tokens; [`DataError::NoText`] without documents;
     /// [`DataError::NoExamples`] if every example of a source is longer than a row.
-    pub fn training(corpus: Arc<Corpus>, sequence_length: usize, seed: u64) -> Result<Self, DataError> {
+    pub fn training(corpus: Arc<Corpus>, row: impl Into<RowSize>, seed: u64) -> Result<Self, DataError> {
         let all = corpus.training.parts().iter().map(|part| (0..part.num_groups()).collect()).collect();
-        Self::new(corpus, Subset::Training, sequence_length, all, Some(seed))
+        Self::new(corpus, Subset::Training, row.into(), all, Some(seed))
     }
 
-    /// Packs the validation documents into rows of `sequence_length` tokens, always in the same order: source after source.
+    /// Packs the validation documents into rows of this size, always in the same order: source after source.
     ///
     /// With `max_tokens`, the documents with the smallest hashes are used, as many as are needed to reach that number.
     /// Their choice does not depend on the order of the source.
     ///
     /// # Errors
     /// As [`training`](Self::training).
-    pub fn validation(corpus: Arc<Corpus>, sequence_length: usize, max_tokens: Option<u64>) -> Result<Self, DataError> {
+    pub fn validation(
+        corpus: Arc<Corpus>,
+        row: impl Into<RowSize>,
+        max_tokens: Option<u64>,
+    ) -> Result<Self, DataError> {
         let chosen = choose_groups(&corpus.validation, max_tokens);
-        Self::new(corpus, Subset::Validation, sequence_length, chosen, None)
+        Self::new(corpus, Subset::Validation, row.into(), chosen, None)
     }
 
     /// Packs the groups `chosen` of each source.
     fn new(
         corpus: Arc<Corpus>,
         subset: Subset,
-        sequence_length: usize,
+        row: RowSize,
         chosen: Vec<Vec<usize>>,
         seed: Option<u64>,
     ) -> Result<Self, DataError> {
-        if !(2..=1 << 24).contains(&sequence_length) {
-            let expected = "2 to 16777216 tokens".into();
-            return Err(DataError::Config { key: "sequence_length", found: sequence_length.to_string(), expected });
+        if !(2..=1 << 24).contains(&row.document_tokens()) {
+            let expected = match row.reserved {
+                0 => "2 to 16777216 tokens".into(),
+                reserved => format!("2 to 16777216 tokens besides {reserved} virtual tokens"),
+            };
+            return Err(DataError::Config { key: "sequence_length", found: row.tokens.to_string(), expected });
         }
         let documents = corpus.subset(subset);
         let mut sources = Vec::new();
         for (index, groups) in chosen.iter().enumerate().filter(|(_, groups)| !groups.is_empty()) {
             let shuffle = seed.map(|seed| Shuffle { seed, source: index as u64 });
-            sources.push(PackedSource::new(documents, index, groups, sequence_length, shuffle)?);
+            sources.push(PackedSource::new(documents, index, groups, row, shuffle)?);
         }
         if sources.is_empty() {
             return Err(DataError::NoText { origin: format!("{subset:?} subset of the corpus").to_lowercase() });
@@ -138,7 +174,7 @@ impl Packer {
             Some(_) => RowOrder::interleaved(sources.iter().map(|source| source.weight(documents)).collect()),
             None => RowOrder::sequential(sources.iter().map(PackedSource::num_rows).collect()),
         };
-        Ok(Self { corpus, subset, sequence_length, sources, order })
+        Ok(Self { corpus, subset, sequence_length: row.tokens, sources, order })
     }
 
     /// Returns the number of rows in one epoch: as many as all sources have together.

@@ -1,7 +1,7 @@
 //! Packed rows of one source.
 
 use super::{
-    Sequence,
+    RowSize, Sequence,
     best_fit::{DocumentChunk, PackingPlan, Shuffle},
 };
 use crate::{
@@ -35,20 +35,21 @@ impl PackedSource {
         documents: &TokenizedDocuments,
         part: usize,
         groups: &[usize],
-        sequence_length: usize,
+        row: RowSize,
         shuffle: Option<Shuffle>,
     ) -> Result<Self, DataError> {
         let source = &documents.parts()[part];
         let lengths = group_lengths(documents, source);
         let (plan, num_too_long) = if source.is_whole() {
+            let members = |group: usize| source.group_documents(group).len();
             let (fitting, too_long): (Vec<usize>, Vec<usize>) =
-                groups.iter().partition(|group| lengths[**group] as usize <= sequence_length);
+                groups.iter().partition(|group| row.places(lengths[**group], members(**group)) as usize <= row.tokens);
             if fitting.is_empty() {
-                return Err(all_too_long(source, &lengths, groups, sequence_length));
+                return Err(all_too_long(source, &lengths, groups, row.document_tokens()));
             }
-            (PackingPlan::of_groups(&lengths, &fitting, sequence_length, shuffle), too_long.len())
+            (PackingPlan::of_groups(&lengths, &fitting, members, row, shuffle), too_long.len())
         } else {
-            (PackingPlan::new(&lengths, groups, sequence_length, shuffle), 0)
+            (PackingPlan::new(&lengths, groups, row, shuffle), 0)
         };
         let first_order = Arc::new(row_order(shuffle, 0, plan.num_rows()));
         Ok(Self { part, plan, shuffle, num_too_long, cached_order: Mutex::new((0, first_order)) })

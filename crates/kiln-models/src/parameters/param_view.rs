@@ -7,7 +7,7 @@ use burn::{
     tensor::{DType, Device, ExecutionError, Gradients, Tensor, TensorData},
 };
 use kiln_kernels::packed::{is_half, is_placeholder};
-use kiln_nn::packed_weight::PackedWeight;
+use kiln_nn::packed_weight::{BaseWeight, PackedWeight};
 use std::{any::Any, collections::BTreeMap, pin::Pin};
 
 /// Values on their way from the device.
@@ -232,6 +232,15 @@ impl ParamHandle {
     /// [`value`](Self::value) where the thread must not wait for the device, as in a browser.
     pub fn value_async(&self) -> ValueFuture {
         value_async(&*self.param, self.packed.as_ref())
+    }
+
+    /// The matrix for computations outside of the autodiff graph, packed or not. `None` if it has no values, or is no matrix.
+    pub(crate) fn base_weight(&self) -> Option<BaseWeight> {
+        match &self.packed {
+            Some(packed) => Some(BaseWeight::Packed(packed.clone(), self.param.device().without_autodiff())),
+            None if !self.param.is_initialized() || self.param.is_placeholder() => None,
+            None => self.param.tensor().inner().downcast().ok().map(BaseWeight::Floats),
+        }
     }
 
     /// The packed form, if the parameter was held packed when the handle was made.

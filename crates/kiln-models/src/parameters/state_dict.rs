@@ -189,7 +189,6 @@ impl Model {
             .with_packed(packed)
             .with_adapters(self.adapters.clone(), Initializer::uninitialized(&device));
         let mut model = Self::build(config, &mut init);
-        model.adapters.clone_from(&self.adapters);
         model.weight_dtype = self.weight_dtype;
         model
     }

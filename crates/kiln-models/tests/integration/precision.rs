@@ -37,7 +37,7 @@ fn tensors(packing: &str) -> Packed {
 fn adapted(model: &Model) -> Model {
     let lora = LoraSpec { rank: 4, alpha: 8.0, rslora: false, dropout: 0.0, init: LoraInit::Uniform };
     let layers = (0..2).map(|block| format!("blocks.{block}.attention.v"));
-    let attached = layers.map(|layer| (layer, AttachedAdapter { spec: AdapterSpec::Lora(lora), enabled: true }));
+    let attached = layers.map(|layer| (layer, vec![AttachedAdapter::new(AdapterSpec::Lora(lora))]));
     map_params(model.with_adapters(attached.collect(), 7), |param| {
         let is_adapter = param.name().contains(".lora.");
         if param.name().ends_with("lora.b") {

@@ -1,48 +1,197 @@
-//! Adapters (parameter-efficient fine-tuning): few trained parameters that change a linear map whose weight is frozen.
+//! Adapters (parameter-efficient fine-tuning): few trained parameters that change what a model computes at certain sites.
+//! The weights of the model stay frozen.
 //!
-//! An [`AdapterMap`] names linear maps (`blocks.7.attention.q`) and the adapter of each. The
-//! [`Initializer`] adds them while the model is built, so every linear map of every part can have one,
-//! and no part refers to adapters.
+//! An [`AdapterMap`] names sites (`blocks.7.attention.q`) and the adapters of each. The [`Initializer`] adds them while the
+//! model is built, so every site of every part can have some, and no part refers to adapters. A [`Site`] is a linear map, the
+//! token embedding, the stacked maps of experts, or the place of virtual tokens. Several adapters of one site add up:
+//! base + Σ wᵢ · adapterᵢ.
 //!
-//! To add a method: a file here, its `mod` line and its list line below.
+//! To add a method: a file here with its options, its hyperparameters and its module, its `mod` line and its list line below.
+//! A method implements what it adds at the sites that it supports; the weight of a site is a
+//! [`WeightView`], which multiplies without unpacking a packed weight.
 
+mod call;
+mod dora;
+mod ia3;
 mod lora;
+mod options;
+mod prompt_tuning;
+mod site;
+mod site_adapters;
+mod vera;
 
-pub use lora::{Lora, LoraInit, LoraSpec};
+pub use call::{EmbeddingCall, LinearCall, StackedCall};
+pub use dora::Dora;
+pub use ia3::{Ia3, Ia3Config, Ia3Spec};
+pub use lora::{Lora, LoraConfig, LoraInit, LoraSpec};
+pub use options::AdapterOptions;
+pub use prompt_tuning::{PromptInit, PromptTuning, PromptTuningConfig};
+pub use site::{AdapterMap, AttachedAdapter, DEFAULT_ADAPTER, EMBEDDING_SITE, Site, SiteKind, VIRTUAL_TOKENS_SITE};
+pub use site_adapters::SiteAdapters;
+pub use vera::{Vera, VeraConfig, VeraSpec};
 
-use crate::{context::Context, init::Initializer, linear::Linear};
+use crate::init::Initializer;
 use burn::{module::Module, tensor::Tensor};
+use kiln_spec::{Card, ValidationError};
 use std::collections::BTreeMap;
 
-/// Adapter method: parameters added to a linear map `[in, out]`.
+/// Adapter method: parameters at one site of a model, and what they add to the output of the site.
+///
+/// A method returns `None` at the sites that it doesn't support; [`SITES`](Self::SITES) lists the others.
 pub trait Adapter: Module + Sized {
-    /// Hyperparameters, as plain data.
-    type Spec: Clone + PartialEq + std::fmt::Debug + Send;
+    /// Options in a recipe.
+    type Config: AdapterOptions;
 
-    /// Builds its parameters for a map of `shape` `[in, out]`. A new adapter must not change the map's output.
-    fn init(spec: &Self::Spec, shape: [usize; 2], init: &mut Initializer) -> Self;
+    /// Name of the method in its paper.
+    const TITLE: &'static str;
 
-    /// Output of the map `base` with this adapter, `[…, in] → […, out]`. Without a context there is no dropout.
-    fn forward<const D: usize>(&self, x: Tensor<D>, base: &Linear, cx: Option<&Context>) -> Tensor<D>;
+    /// The kinds of sites that it can be attached to.
+    const SITES: &'static [SiteKind];
 
-    /// Returns the weight `[in, out]` that gives the same output without the adapter, from the map's weight.
-    fn merge(&self, weight: Tensor<2>) -> Tensor<2>;
+    /// Patterns of the parameters that are trained, among its own; `*` matches any characters.
+    const TRAINED: &'static str = "*";
+
+    /// Builds the parameters for a site. A new adapter should not change the output.
+    fn init(spec: &<Self::Config as AdapterOptions>::Spec, site: &Site, init: &mut Initializer) -> Self;
+
+    /// Factors of the inputs of a linear map, `[in]`, if the method scales inputs. It then adds nothing to the output.
+    fn input_scale(&self) -> Option<Tensor<1>> {
+        None
+    }
+
+    /// What it adds to the output of a linear map, `[…, out]`.
+    fn linear<const D: usize>(&self, _call: &LinearCall<D>) -> Option<Tensor<D>> {
+        None
+    }
+
+    /// What it adds to the embeddings of tokens, `[B, T, M]`.
+    fn embedding(&self, _call: &EmbeddingCall) -> Option<Tensor<3>> {
+        None
+    }
+
+    /// What it adds to the outputs of stacked maps, `[R, out]`.
+    fn stacked(&self, _call: &StackedCall) -> Option<Tensor<2>> {
+        None
+    }
+
+    /// Virtual tokens before each document, `[n, M]`.
+    fn tokens(&self) -> Option<Tensor<2>> {
+        None
+    }
+
+    /// What must be added to the weight of the site to give the same output without the adapter, from that weight: `[in, out]`,
+    /// `[V, M]`, or `[E · in, out]` of stacked maps. `None` if no weight gives it.
+    fn weight_change(&self, weight: &Tensor<2>) -> Option<Tensor<2>>;
+
+    /// What must be added to the bias `[out]` of the site. `None`: the bias stays as it is.
+    fn bias_change(&self, _bias: &Tensor<1>) -> Option<Tensor<1>> {
+        None
+    }
 
     /// Returns the floating-point operations per token.
     fn flops(&self) -> f64;
 }
 
-/// Declares the list of methods: `AnyAdapter` (modules), `AdapterSpec` (hyperparameters) and their dispatch.
+/// Declares the list of methods: `AdapterConfig` (options), `AdapterSpec` (hyperparameters of a site), `AnyAdapter` (modules)
+/// and their dispatch.
 macro_rules! adapters {
-    ($($(#[doc = $doc:literal])* $name:literal => $Name:ident($Type:ty)),+ $(,)?) => {
+    ($(#[doc = $about:literal])* pub enum $Config:ident {
+        $($(#[doc = $doc:literal])* $name:literal => $Name:ident($Type:ty) with $paper:literal),+ $(,)?
+    }) => {
+        kiln_spec::choice! {
+            $(#[doc = $about])*
+            pub enum $Config {
+                $($(#[doc = $doc])* $name => $Name(<$Type as Adapter>::Config) with Card::config_only($paper)),+
+            }
+        }
+
         /// Adapter of any method, with its parameters.
         #[derive(Module, Debug)]
-        #[allow(missing_docs)]
+        #[allow(missing_docs, clippy::large_enum_variant)]
         pub enum AnyAdapter { $($Name($Type)),+ }
 
         /// Method and hyperparameters of an adapter.
         #[derive(Clone, Debug, PartialEq)]
-        pub enum AdapterSpec { $($(#[doc = $doc])* $Name(<$Type as Adapter>::Spec)),+ }
+        pub enum AdapterSpec { $($(#[doc = $doc])* $Name(<<$Type as Adapter>::Config as AdapterOptions>::Spec)),+ }
+
+        impl $Config {
+            /// Checks the ranges of the options at `path`.
+            ///
+            /// # Errors
+            /// The first key with an invalid value.
+            pub fn check(&self, path: &str) -> Result<(), ValidationError> {
+                match self { $(Self::$Name(config) => config.check(path)),+ }
+            }
+
+            /// Returns the patterns of the sites that get an adapter; empty for virtual tokens.
+            pub fn targets(&self) -> &[String] {
+                match self { $(Self::$Name(config) => config.targets()),+ }
+            }
+
+            /// Returns the dropout rate of the inputs.
+            pub fn dropout(&self) -> f64 {
+                match self { $(Self::$Name(config) => config.dropout()),+ }
+            }
+
+            /// As [`AdapterOptions::shared_a`].
+            pub fn shared_a(&self) -> &[Vec<String>] {
+                match self { $(Self::$Name(config) => config.shared_a()),+ }
+            }
+
+            /// As [`AdapterOptions::with_shared_a`].
+            #[must_use]
+            pub fn with_shared_a(self, groups: Vec<Vec<String>>) -> Self {
+                match self { $(Self::$Name(config) => Self::$Name(config.with_shared_a(groups))),+ }
+            }
+
+            /// Returns the number of virtual tokens before each document.
+            pub fn num_virtual_tokens(&self) -> usize {
+                match self { $(Self::$Name(config) => config.num_virtual_tokens()),+ }
+            }
+
+            /// Describes method and size: `LoRA, rank 8`.
+            pub fn describe(&self) -> String {
+                let (title, size) = match self { $(Self::$Name(config) => (<$Type as Adapter>::TITLE, config.describe())),+ };
+                if size.is_empty() { title.into() } else { format!("{title}, {size}") }
+            }
+
+            /// Returns the kinds of sites that the method can be attached to.
+            pub fn sites(&self) -> &'static [SiteKind] {
+                match self { $(Self::$Name(_) => <$Type as Adapter>::SITES),+ }
+            }
+
+            /// Returns the adapter of the site at `path`.
+            pub fn spec(&self, path: &str) -> AdapterSpec {
+                match self { $(Self::$Name(config) => AdapterSpec::$Name(config.spec(path))),+ }
+            }
+
+            /// Returns the options of existing adapters, by site; `None` if there are none, or no options give them.
+            pub fn from_specs(specs: &BTreeMap<String, AdapterSpec>) -> Option<Self> {
+                match specs.values().next()? {
+                    $(AdapterSpec::$Name(_) => {
+                        let own = specs.iter().map(|(site, spec)| match spec {
+                            AdapterSpec::$Name(spec) => Some((site.clone(), spec.clone())),
+                            _ => None,
+                        });
+                        let own = own.collect::<Option<BTreeMap<_, _>>>()?;
+                        <$Type as Adapter>::Config::from_specs(&own).map(Self::$Name)
+                    }),+
+                }
+            }
+
+            /// Returns patterns of the names of the parameters that are trained: `*.lora.*`.
+            pub fn trainable_patterns(&self) -> Vec<String> {
+                let (own, saved) = match self {
+                    $(Self::$Name(config) => (<$Type as Adapter>::TRAINED, config.modules_to_save())),+
+                };
+                // The embedding is a parameter itself; the parameters of other modules have names below theirs.
+                let saved = saved.iter().map(|module| match module.as_str() {
+                    EMBEDDING_SITE => module.clone(),
+                    module => format!("{module}.*"),
+                });
+                [format!("*.{}.{own}", self.name())].into_iter().chain(saved).collect()
+            }
+        }
 
         impl AdapterSpec {
             /// Returns the method's name, part of its parameters' paths: `blocks.7.attention.q.lora.a`.
@@ -50,26 +199,54 @@ macro_rules! adapters {
                 match self { $(Self::$Name(_) => $name),+ }
             }
 
-            /// Builds the adapter of a map of `shape` `[in, out]`.
-            pub fn init(&self, shape: [usize; 2], init: &mut Initializer) -> AnyAdapter {
-                match self {
-                    $(Self::$Name(spec) => init.scope($name, |init| AnyAdapter::$Name(Adapter::init(spec, shape, init)))),+
-                }
+            /// Builds the adapter of a site, with parameters at the path of `init`.
+            pub fn init(&self, site: &Site, init: &mut Initializer) -> AnyAdapter {
+                match self { $(Self::$Name(spec) => AnyAdapter::$Name(Adapter::init(spec, site, init))),+ }
             }
         }
 
         impl AnyAdapter {
-            /// Output of the map `base` with this adapter, `[…, in] → […, out]`.
-            pub fn forward<const D: usize>(&self, x: Tensor<D>, base: &Linear, cx: Option<&Context>) -> Tensor<D> {
-                match self { $(Self::$Name(adapter) => adapter.forward(x, base, cx)),+ }
+            /// As [`Adapter::input_scale`].
+            pub fn input_scale(&self) -> Option<Tensor<1>> {
+                match self { $(Self::$Name(adapter) => adapter.input_scale()),+ }
             }
 
-            /// Returns the weight `[in, out]` that gives the same output without the adapter.
-            pub fn merge(&self, weight: Tensor<2>) -> Tensor<2> {
-                match self { $(Self::$Name(adapter) => adapter.merge(weight)),+ }
+            /// As [`Adapter::linear`].
+            pub fn linear<const D: usize>(&self, call: &LinearCall<D>) -> Option<Tensor<D>> {
+                match self { $(Self::$Name(adapter) => adapter.linear(call)),+ }
             }
 
-            /// Returns the floating-point operations per token.
+            /// As [`Adapter::embedding`].
+            pub fn embedding(&self, call: &EmbeddingCall) -> Option<Tensor<3>> {
+                match self { $(Self::$Name(adapter) => adapter.embedding(call)),+ }
+            }
+
+            /// As [`Adapter::stacked`].
+            pub fn stacked(&self, call: &StackedCall) -> Option<Tensor<2>> {
+                match self { $(Self::$Name(adapter) => adapter.stacked(call)),+ }
+            }
+
+            /// As [`Adapter::tokens`].
+            pub fn tokens(&self) -> Option<Tensor<2>> {
+                match self { $(Self::$Name(adapter) => adapter.tokens()),+ }
+            }
+
+            /// Number of virtual tokens.
+            pub fn num_tokens(&self) -> usize {
+                self.tokens().map_or(0, |tokens| tokens.dims()[0])
+            }
+
+            /// As [`Adapter::weight_change`].
+            pub fn weight_change(&self, weight: &Tensor<2>) -> Option<Tensor<2>> {
+                match self { $(Self::$Name(adapter) => adapter.weight_change(weight)),+ }
+            }
+
+            /// As [`Adapter::bias_change`].
+            pub fn bias_change(&self, bias: &Tensor<1>) -> Option<Tensor<1>> {
+                match self { $(Self::$Name(adapter) => adapter.bias_change(bias)),+ }
+            }
+
+            /// As [`Adapter::flops`].
             pub fn flops(&self) -> f64 {
                 match self { $(Self::$Name(adapter) => adapter.flops()),+ }
             }
@@ -78,18 +255,23 @@ macro_rules! adapters {
 }
 
 adapters! {
-    /// Low-rank adaptation (LoRA, 2106.09685).
-    "lora" => Lora(Lora),
+    /// Adapter (parameter-efficient fine-tuning).
+    pub enum AdapterConfig {
+        /// Low-rank adaptation (LoRA, 2106.09685).
+        "lora" => Lora(Lora) with "2106.09685, 2312.03732",
+        /// Weight-decomposed low-rank adaptation (DoRA, 2402.09353).
+        "dora" => Dora(Dora) with "2402.09353",
+        /// Activations multiplied by a learned vector ((IA)³, 2205.05638).
+        "ia3" => Ia3(Ia3) with "2205.05638",
+        /// Trained virtual tokens in front of each document (prompt tuning, 2104.08691).
+        "prompt_tuning" => PromptTuning(PromptTuning) with "2104.08691",
+        /// Vector-based random matrix adaptation (VeRA, 2310.11454).
+        "vera" => Vera(Vera) with "2310.11454",
+    }
 }
 
-/// Adapters of a model, by the paths of their linear maps.
-pub type AdapterMap = BTreeMap<String, AttachedAdapter>;
-
-/// Adapter of one linear map, enabled or not.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AttachedAdapter {
-    /// Method and hyperparameters.
-    pub spec: AdapterSpec,
-    /// Whether it is applied. If not, the map's output is that without an adapter, to the bit; the parameters stay loaded.
-    pub enabled: bool,
+impl Default for AdapterConfig {
+    fn default() -> Self {
+        Self::Lora(LoraConfig::default())
+    }
 }

@@ -29,7 +29,7 @@ pub use token_marks::{TokenMarks, evaluate_formula, keep_ends};
 use crate::{part::experts::ExpertLoad, position::Position};
 use burn::tensor::{Device, Int, Tensor};
 use kiln_kernels::{attention::BlockMask, planner::Kernel};
-use kiln_spec::{Direction, Layout, Pattern};
+use kiln_spec::{Direction, Layout, Pattern, formula::MarkField};
 use std::collections::HashMap;
 
 /// Encoder output: the source of keys and values of cross-attention.
@@ -138,6 +138,24 @@ impl Context {
         let mut state = self.state?;
         state.advance(self.stream.keys_to_cache(), lengths);
         Some(state.with_memory(self.memory))
+    }
+
+    /// Continues from another state instead: the tokens of this call now follow `count` tokens that were read into it.
+    pub fn continue_from(&mut self, state: State, count: usize) {
+        let device = self.stream.tokens.field(MarkField::Position).device();
+        if let Some(layout) = self.stream.tokens.layout() {
+            let tokens = TokenMarks::new(&layout.shift_positions(count), &device);
+            self.stream = TokenStream::new(tokens, state.cached_keys.clone());
+        }
+        self.state = Some(state);
+    }
+
+    /// Reads other tokens in this first call of a state instead: `count` tokens more in each row, which the state counts.
+    pub fn restart(&mut self, tokens: TokenMarks, count: usize) {
+        self.stream = TokenStream::new(tokens, HashMap::new());
+        if let Some(state) = &mut self.state {
+            state.skip_positions(count);
+        }
     }
 
     /// Notes that a layer of this call computed attention by `kernel`.

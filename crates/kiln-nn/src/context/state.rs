@@ -86,6 +86,11 @@ impl State {
         &self.next_positions
     }
 
+    /// Advances the positions by `count` virtual tokens in each row.
+    pub(super) fn skip_positions(&mut self, count: usize) {
+        self.next_positions.iter_mut().for_each(|next| *next += count);
+    }
+
     /// Returns the bytes of all slots and of the encoder output. Marks of cached keys aren't counted.
     pub fn bytes(&self) -> usize {
         let memory = self.memory.iter().map(|memory| {
@@ -102,8 +107,8 @@ impl State {
         paths
     }
 
-    /// Advances the positions by `lengths[i]` tokens in row i and stores the marks of the cached keys. The only place where
-    /// positions advance.
+    /// Advances the positions by `lengths[i]` tokens in row i and stores the marks of the cached keys. Apart from
+    /// virtual tokens, the only place where positions advance.
     pub(super) fn advance(&mut self, cached_keys: HashMap<CachePolicy, TokenMarks>, lengths: &[usize]) {
         self.cached_keys = cached_keys;
         for (next, length) in self.next_positions.iter_mut().zip(lengths) {

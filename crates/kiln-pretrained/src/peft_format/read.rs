@@ -104,8 +104,8 @@ fn attach(model: Model, folder: &AdapterFolder) -> Result<Model, PeftFormatError
         expected.push((pair.a.as_str(), vec![spec.rank, first.shape[0]]));
         expected.push((pair.b.as_str(), vec![outputs, spec.rank]));
         for part in parts {
-            let attached = AttachedAdapter { spec: AdapterSpec::Lora(spec), enabled: true };
-            adapters.insert(part.name.clone(), attached);
+            let attached = AttachedAdapter::new(AdapterSpec::Lora(spec));
+            adapters.insert(part.name.clone(), vec![attached]);
         }
     }
     check_shapes(folder.tensors, &expected)?;

@@ -2,7 +2,7 @@
 
 use super::{
     PeftFormatError,
-    base_modules::{BaseModules, LinearPart},
+    base_modules::BaseModules,
     fused::{PartAdapter, fuse},
     tensor_names::{Matrix, tensor_name},
     write_config,
@@ -10,7 +10,7 @@ use super::{
 use burn::tensor::{Tensor, TensorData};
 use kiln_models::{Model, Stack, StateDict, hf::Family};
 use kiln_nn::{
-    adapter::{AdapterSpec, AnyAdapter, AttachedAdapter, LoraSpec},
+    adapter::{AdapterSpec, AnyAdapter, LoraSpec},
     head::HeadConfig,
 };
 use kiln_spec::ValidationError;
@@ -37,8 +37,11 @@ pub async fn write_adapters(
     for (module, parts) in base_modules.linear() {
         let mut found = Vec::new();
         for part in parts {
-            let Some(AnyAdapter::Lora(lora)) = adapters.remove(&part.name) else { continue };
-            let Some(spec) = lora_spec(model, part) else { continue };
+            let Some((attached, AnyAdapter::Lora(lora))) = adapters.remove(&part.name).and_then(|mut own| own.pop())
+            else {
+                continue;
+            };
+            let AdapterSpec::Lora(spec) = attached.spec else { continue };
             let (a, b) = (read(lora.a.val()).await?, read(lora.b.val()).await?);
             found.push(PartAdapter { outputs: part.outputs, spec, a, b });
         }
@@ -57,12 +60,6 @@ pub async fn write_adapters(
     let targets = base_modules.shortest_targets(&modules);
     let config = write_config::to_json(&specs, &targets, (task_type(model), base))?;
     Ok((config, tensors))
-}
-
-/// The options of a layer's LoRA.
-fn lora_spec(model: &Model, part: &LinearPart) -> Option<LoraSpec> {
-    let AttachedAdapter { spec: AdapterSpec::Lora(spec), .. } = model.adapters().get(&part.name)?;
-    Some(*spec)
 }
 
 /// The value of `task_type`: the kind of model that PEFT loads the base model as.

@@ -42,9 +42,9 @@ pub(super) fn check_lengths(
         return Ok(());
     }
     if corpus.validation.num_groups() > 0 {
-        Packer::validation(corpus.clone(), stage.sequence_length, None)?;
+        Packer::validation(corpus.clone(), stage.row_size(), None)?;
     }
-    let too_long = Packer::training(corpus.clone(), stage.sequence_length, seed)?.num_too_long();
+    let too_long = Packer::training(corpus.clone(), stage.row_size(), seed)?.num_too_long();
     if too_long > 0 {
         let (examples, sequence_length) = (corpus.training.num_groups(), stage.sequence_length);
         listener.on_event(ProgressEvent::ExamplesTooLong { too_long, examples, sequence_length });

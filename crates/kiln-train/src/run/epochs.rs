@@ -30,7 +30,7 @@ pub(super) fn resolve_epochs(
         let stage = &recipe.stages[index];
         let Some(epochs) = stage.epochs.filter(|_| stage.is_length_unknown()) else { continue };
         let corpus = corpora.get(stage.data_config(recipe), tokenizer, folder, stop, listener)?;
-        let rows = Packer::training(corpus, stage.sequence_length, recipe.seed)?.num_rows();
+        let rows = Packer::training(corpus, stage.row_size(), recipe.seed)?.num_rows();
         let stage = &mut recipe.stages[index];
         stage.set_steps(steps_of_epochs(epochs, rows, stage.batch_size));
         stage.check(&recipe.model, &format!("stages[{index}]")).map_err(ConfigError::from)?;

@@ -64,9 +64,9 @@ impl FrozenStage<'_> {
     }
 
     /// The policy before the first step of the stage. New adapters compute nothing at first, so that a stage that attaches
-    /// adapters began as its base.
+    /// adapters began as its base; virtual tokens change the model from the start.
     fn start(&self, models: &Models) -> Result<Frozen, TrainError> {
-        let has_adapters = !models.policy.adapters().is_empty();
+        let has_adapters = !models.policy.adapters().is_empty() && models.policy.num_virtual_tokens() == 0;
         if has_adapters && !self.may_continue_adapter()? && !self.trains_base(&models.policy) {
             return Ok(Frozen::PolicyWithoutAdapters);
         }
@@ -267,7 +267,7 @@ fn model_path(recipe: &Recipe, index: usize, name: &str) -> String {
     format!("stages[{index}].objective.{objective}.{name}")
 }
 
-/// The model with its adapters merged into its weights.
+/// The model with its adapters merged into its weights. Virtual tokens cannot be merged: their model keeps its adapters.
 fn merged(model: Model) -> Model {
-    if model.adapters().is_empty() { model } else { merge(&model) }
+    if model.adapters().is_empty() { model } else { merge(&model).unwrap_or(model) }
 }

@@ -85,7 +85,7 @@ impl StageRun<'_> {
         listener: &mut dyn ProgressListener,
     ) -> Result<RowValues, TrainError> {
         let config = self.config;
-        let packer = Packer::training(self.corpus.clone(), config.sequence_length, self.recipe.seed)?;
+        let packer = Packer::training(self.corpus.clone(), config.row_size(), self.recipe.seed)?;
         let eval_set = self.take_eval_set()?;
         let eval_batches = block_on(eval_set.batches(models, &*self.objective))?;
         self.eval_set = Some(eval_set);

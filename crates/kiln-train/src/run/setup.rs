@@ -9,7 +9,7 @@ use crate::{
 use burn::tensor::Device;
 use kiln_data::{ChatTemplate, StopSignal, Tokenizer, dataset, file_set::read_json};
 use kiln_models::{Model, ModelConfig};
-use kiln_peft::{attach, merge};
+use kiln_peft::{attach, build_adapters, merge};
 use kiln_pretrained::sentence::SETTINGS_FILES;
 use kiln_spec::{Random, ValidationError, config::ConfigError};
 use serde_json::{Map, Value, json};
@@ -65,7 +65,7 @@ pub fn init_models(
             let source = ModelSource::open(Path::new(from))?;
             let model = source.load_model_as(&device, precision)?.model;
             let keeps_adapters = model.adapters().is_empty() || continues_adapter(recipe, &source, &model);
-            let model = if keeps_adapters { model } else { merge(&model) };
+            let model = if keeps_adapters { model } else { merge(&model).map_err(ConfigError::from)? };
             let mismatched = |mismatch| TrainError::WeightMismatch { file: from.into(), mismatch };
             model.with_config(&config).map_err(mismatched)?
         }
@@ -76,7 +76,7 @@ pub fn init_models(
 /// Whether the first stage continues to train the adapters of the model in `recipe.from`, which then must not be merged.
 fn continues_adapter(recipe: &Recipe, from: &ModelSource, model: &Model) -> bool {
     let adapter = recipe.stages.first().and_then(|stage| stage.adapter.as_ref());
-    let configured = adapter.and_then(|adapter| adapter.build_adapters(model.config(), "adapter").ok());
+    let configured = adapter.and_then(|adapter| build_adapters(adapter, model.config(), "adapter").ok());
     !from.adapters().is_empty() && configured.as_ref() == Some(model.adapters())
 }
 
@@ -85,7 +85,7 @@ fn continues_adapter(recipe: &Recipe, from: &ModelSource, model: &Model) -> bool
 /// # Errors
 /// If the adapters of the stage do not match the model.
 pub fn set_stage_adapter(model: Model, stage: &StageConfig, seed: u64) -> Result<Model, TrainError> {
-    let model = if model.adapters().is_empty() { model } else { merge(&model) };
+    let model = if model.adapters().is_empty() { model } else { merge(&model).map_err(ConfigError::from)? };
     let Some(adapter) = &stage.adapter else { return Ok(model) };
     let seed = Random::new(seed, &format!("adapter.{}", stage.name), 0, 0).next_u64();
     attach(&model, adapter, seed).map_err(|error| ConfigError::from(error).into())

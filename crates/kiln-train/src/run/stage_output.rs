@@ -181,7 +181,7 @@ impl StageRun<'_> {
         if let Some(eval_set) = self.eval_set.take() {
             return Ok(eval_set);
         }
-        let size = (self.config.sequence_length, self.config.batch_size);
+        let size = (self.config.row_size(), self.config.batch_size);
         let max_tokens = Some(self.config.eval_set_tokens());
         Ok(EvalSet::new(&self.corpus, self.tokenizer, size, max_tokens, self.is_builtin_stories, self.recipe.seed)?)
     }

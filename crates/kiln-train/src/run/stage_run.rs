@@ -176,7 +176,7 @@ impl<'a> StageRun<'a> {
         self.emit_stage_start(&models, log, listener)?;
         self.started_at = Instant::now();
         self.validate_initial(&models, log, listener)?;
-        let packer = Packer::training(self.corpus.clone(), config.sequence_length, self.recipe.seed)?;
+        let packer = Packer::training(self.corpus.clone(), config.row_size(), self.recipe.seed)?;
         let batch_size = config.batch_size;
         // Steps count over the whole run, so that a stage on the same data continues where the one before it ended.
         let remaining = self.run_step()..self.steps_before + config.steps;

@@ -25,15 +25,8 @@ pub fn describe_base(recipe: &Recipe, stage: &StageConfig, outline: &Model, rows
     });
     Some(BaseModel {
         name: from.file_name().unwrap_or(from.as_os_str()).to_string_lossy().into_owned(),
-        method: stage.adapter.as_ref().map(adapter_name).unwrap_or_default(),
+        method: stage.adapter.as_ref().map(AdapterConfig::describe).unwrap_or_default(),
         trained_parameters: trained.map(|parameter| parameter.shape.iter().product::<usize>() as u64).sum(),
         initial_loss,
     })
-}
-
-/// `LoRA, rank 8`.
-fn adapter_name(adapter: &AdapterConfig) -> String {
-    match adapter {
-        AdapterConfig::Lora(config) => format!("LoRA, rank {}", config.rank),
-    }
 }

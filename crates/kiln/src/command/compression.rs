@@ -116,7 +116,7 @@ fn measure_compression(path: &Path, texts: Vec<String>, device: &Device) -> Resu
     let stage = loaded.stage_config().clone();
     let split = ValidationSplit::unsplit(Subset::Validation);
     let corpus = Arc::new(Corpus::build(&texts, &split, &loaded.tokenizer, &DiskSpace::in_memory(), |_, _| ())?);
-    let size = (stage.sequence_length, stage.batch_size);
+    let size = (stage.row_size(), stage.batch_size);
     let eval_set = EvalSet::new(&corpus, &loaded.tokenizer, size, None, false, loaded.recipe.seed)?;
     let models = Models::new(loaded.model);
     let evaluation = block_on(eval_set.evaluate(&models, &*stage.objective.build()))?;

@@ -7,7 +7,9 @@ use super::{
 };
 use crate::page::MetricDescription;
 use burn::tensor::Device;
-use kiln_data::{ChatTemplate, Corpus, DataConfig, Dataset, FilesConfig, ReadReport, SourceConfig, Subset, Tokenizer};
+use kiln_data::{
+    ChatTemplate, Corpus, DataConfig, Dataset, FilesConfig, ReadReport, RowSize, SourceConfig, Subset, Tokenizer,
+};
 use kiln_infer::block_on;
 use kiln_models::{Model, Stack, Visibility, WeightPrecision};
 use kiln_pretrained::Pretrained;
@@ -135,7 +137,8 @@ impl Evaluator {
     /// Documents that are longer than a sequence are split; at a greater length, more tokens have a long context.
     pub fn eval_set(&self, length: usize) -> Result<EvalSet, CliError> {
         let batch_size = (self.stage.sequence_length * self.stage.batch_size / length.max(1)).max(1);
-        let size = (length, batch_size);
+        let row = RowSize { tokens: length, reserved: self.model.num_virtual_tokens() };
+        let size = (row, batch_size);
         let is_builtin_stories = self.is_builtin_stories;
         Ok(EvalSet::new(&self.corpus, &self.tokenizer, size, self.max_tokens, is_builtin_stories, self.seed)?)
     }

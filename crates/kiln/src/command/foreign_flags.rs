@@ -35,6 +35,8 @@ const FOREIGN_FLAGS: &[(&[&str], &str)] = &[
     (&["lora-alpha"], "--set 'stages.*.adapter.lora.alpha=X'"),
     (&["lora-dropout"], "--set 'stages.*.adapter.lora.dropout=X'"),
     (&["lora-target-modules", "target-modules"], "--set 'stages.*.adapter.lora.target_modules=[\"q\", \"v\"]'"),
+    (&["use-dora", "dora"], "--set 'stages.*.adapter=dora'"),
+    (&["num-virtual-tokens", "prompt-tuning"], "--set 'stages.*.adapter.prompt_tuning.num_virtual_tokens=N'"),
     (&["hidden-size", "d-model", "n-embd", "dim", "hidden"], "--set model.hidden=N"),
     (&["num-layers", "n-layer", "n-layers", "num-hidden-layers", "layers"], "--set 'model.blocks.*.repeat=N'"),
     (

@@ -208,7 +208,7 @@ impl Args {
     /// Refuses ids outside the vocabulary and sequences longer than the positions of the model.
     fn check_ids(&self, ids: &[i32], model: &Model) -> Result<(), CliError> {
         let config = model.config();
-        let max_positions = config.position.max_positions();
+        let max_positions = model.max_positions();
         let encoder = config.encoder_model_config();
         let max_encoder_positions = encoder.map_or(max_positions, |encoder| encoder.position.max_positions());
         let flag = if self.text.is_some() { "--text" } else { "--ids" };

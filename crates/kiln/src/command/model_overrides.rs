@@ -4,7 +4,7 @@
 use super::{error::CliError, model_args::model_source};
 use burn::tensor::Device;
 use kiln_nn::head::HeadConfig;
-use kiln_peft::AdapterConfig;
+use kiln_peft::config_of;
 use kiln_train::recipe::ModelOrigin;
 use serde::Serialize;
 use std::path::Path;
@@ -29,7 +29,7 @@ fn overrides(from: &Path, has_adapter: bool) -> Result<Vec<String>, CliError> {
         let model = source.load_model(&Device::flex())?.model;
         // An adapter folder that changes one of two tied weights unties them.
         model_config.clone_from(model.config());
-        let config = AdapterConfig::from_adapters(model.adapters()).ok_or_else(|| {
+        let config = config_of(model.adapters()).ok_or_else(|| {
             CliError::failed("adapter", "adapters with different ranks or scales cannot be trained further")
                 .with_location(adapter.display().to_string())
                 .with_help("merge them with `kiln export --format hf`, and start from the exported model")

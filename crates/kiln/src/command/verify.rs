@@ -167,7 +167,7 @@ impl Check {
 /// Texts are cut off after [`MAX_TOKENS`] tokens, or at the number of positions of the model.
 fn model_checks(loaded: &Pretrained, texts: &[&str], device: &Device) -> Result<Vec<Check>, CliError> {
     let Pretrained { model, tokenizer, .. } = loaded;
-    let max_tokens = model.config().position.max_positions().unwrap_or(MAX_TOKENS).min(MAX_TOKENS);
+    let max_tokens = model.max_positions().unwrap_or(MAX_TOKENS).min(MAX_TOKENS);
     let mut documents: Vec<Vec<u32>> = Vec::new();
     for text in texts {
         let ids: Vec<u32> = tokenizer.encode(text).into_iter().take(max_tokens).collect();

@@ -18,7 +18,7 @@ const ROWS: usize = 6;
 
 /// A linear layer with bias and LoRA, of random values in f64.
 fn linear_with_lora(shape: LoraSpec) -> Linear {
-    let adapters = AdapterMap::from([("m".into(), AttachedAdapter { spec: AdapterSpec::Lora(shape), enabled: true })]);
+    let adapters = AdapterMap::from([("m".into(), vec![AttachedAdapter::new(AdapterSpec::Lora(shape))])]);
     let mut init = Initializer::new(0, &device()).with_adapters(adapters, Initializer::new(0, &device()));
     let mut seed = 0;
     map_module_params(Linear::new("m", [IN_FEATURES, OUT_FEATURES], true, &mut init), |param| {

@@ -10,25 +10,40 @@ use kiln_laws::{
 use kiln_models::{Model, ModelConfig};
 use kiln_nn::{
     Context,
-    adapter::{AdapterMap, AdapterSpec, AttachedAdapter},
+    adapter::{AdapterMap, AdapterSpec, AttachedAdapter, Ia3Config, PromptTuningConfig, VeraConfig},
     context::RngKey,
 };
 use kiln_peft::{AdapterConfig, LoraConfig, MergedModel, attach, detach, merge, set_enabled};
+use std::collections::BTreeSet;
 
-/// The model with adapters on every linear layer; `None` if it has no linear layer.
-fn adapt_all_layers(model: &Model) -> Option<Model> {
-    let lora = LoraConfig { rank: 2, alpha: 3.0, target_modules: vec!["*".into()], ..LoraConfig::default() };
-    attach(model, &AdapterConfig::Lora(lora), 9).ok()
+/// An adapter of each method, at all sites that it supports.
+fn methods() -> Vec<AdapterConfig> {
+    let (all, linear) = (vec!["*".to_string()], vec!["all-linear".to_string()]);
+    let lora = LoraConfig { rank: 2, alpha: 3.0, target_modules: all, ..LoraConfig::default() };
+    let feedforward_modules = vec!["down".into(), "o".into(), "up".into()];
+    vec![
+        AdapterConfig::Lora(lora.clone()),
+        AdapterConfig::Dora(LoraConfig { target_modules: [linear.clone(), vec!["embedding".into()]].concat(), ..lora }),
+        AdapterConfig::Ia3(Ia3Config { target_modules: linear.clone(), feedforward_modules, ..Ia3Config::default() }),
+        AdapterConfig::Vera(VeraConfig { rank: 3, target_modules: linear, ..VeraConfig::default() }),
+        AdapterConfig::PromptTuning(PromptTuningConfig { num_virtual_tokens: 3, ..PromptTuningConfig::default() }),
+    ]
 }
 
-/// The model of every variant, with adapters on all linear layers.
-fn adapted_models() -> Vec<(String, Model)> {
-    let adapted = |config: &ModelConfig| adapt_all_layers(&Model::init(config, 5, &device()));
+/// The model of every variant that has a site of the method, with adapters at all of them.
+fn adapted_models(method: &AdapterConfig) -> Vec<(String, Model)> {
+    let adapted = |config: &ModelConfig| attach(&Model::init(config, 5, &device()), method, 9).ok();
     // What no small decoder can hold has nothing to act on.
     let lawful = variant_cases().into_iter().filter(|(card, _)| card.exemption(kiln_spec::card::ALL_LAWS).is_none());
-    let all: Vec<_> = lawful.filter_map(|(_, s)| Some((s.name.clone(), adapted(&s.config)?))).collect();
+    let all: Vec<_> =
+        lawful.filter_map(|(_, s)| Some((format!("{}: {}", method.name(), s.name), adapted(&s.config)?))).collect();
     assert!(all.len() > 30, "{}", all.len());
     all
+}
+
+/// Whether a new adapter computes the base: virtual tokens change the model from the start.
+fn starts_as_base(method: &AdapterConfig) -> bool {
+    !matches!(method, AdapterConfig::PromptTuning(_))
 }
 
 /// The loss and the auxiliary losses, in training or not.
@@ -52,9 +67,11 @@ fn max_abs_diff(a: &[f64], b: &[f64]) -> f64 {
 
 #[test]
 fn new_and_disabled_adapters_change_no_bit() {
-    for (name, adapted) in adapted_models() {
+    for (method, (name, adapted)) in
+        methods().iter().flat_map(|method| adapted_models(method).into_iter().map(move |m| (method, m)))
+    {
         let base = hidden_values(&detach(&adapted), true);
-        assert_eq!(hidden_values(&adapted, true), base, "{name}");
+        assert!(!starts_as_base(method) || hidden_values(&adapted, true) == base, "{name}");
         let moved = perturbed(adapted);
         let base = detach(&moved);
         assert_eq!(hidden_values(&set_enabled(&moved, false), true), hidden_values(&base, true), "{name}");
@@ -66,16 +83,16 @@ fn new_and_disabled_adapters_change_no_bit() {
 
 #[test]
 fn merging_and_unmerging_change_nothing() {
-    for (name, adapted) in adapted_models() {
+    for (name, adapted) in methods().iter().filter(|method| starts_as_base(method)).flat_map(adapted_models) {
         let moved = perturbed(adapted);
         let before = parameters::values(&moved);
-        let merged = MergedModel::new(moved);
+        let merged = MergedModel::new(moved).unwrap();
         assert!(merged.model.adapters().is_empty());
         let once = hidden_values(&merged.model, false);
         let back = merged.unmerge();
         assert!(max_abs_diff(&hidden_values(&back, false), &once) < 1e-9, "{name}");
         assert!(parameters::values(&back).iter().all(|(path, data)| data.as_bytes() == before[path].as_bytes()));
-        let off = merge(&set_enabled(&back, false));
+        let off = merge(&set_enabled(&back, false)).unwrap();
         assert_eq!(
             hidden_values(&off, false),
             hidden_values(&detach(&back), false),
@@ -88,7 +105,7 @@ fn merging_and_unmerging_change_nothing() {
 fn merging_changes_only_rounding_in_f32() {
     let mut config = ModelConfig { vocab: 11, hidden: 16, ..ModelConfig::default() };
     config.resolve();
-    let model = adapt_all_layers(&Model::init(&config, 5, &device())).unwrap();
+    let model = attach(&Model::init(&config, 5, &device()), &methods()[0], 9).unwrap();
     let mut drawn = values(&model);
     for (name, data) in drawn.iter_mut().filter(|(name, _)| name.ends_with(".lora.b")) {
         let mut random = kiln_spec::Random::new(1, name, 0, 0);
@@ -97,35 +114,37 @@ fn merging_changes_only_rounding_in_f32() {
     }
     let model = kiln_models::load_state_dict(model, drawn).unwrap();
     let unmerged = hidden_values(&model, false);
-    assert!(max_abs_diff(&unmerged, &hidden_values(&merge(&model), false)) <= 1e-6);
+    assert!(max_abs_diff(&unmerged, &hidden_values(&merge(&model).unwrap(), false)) <= 1e-6);
     assert!(max_abs_diff(&unmerged, &hidden_values(&detach(&model), false)) > 1e-3, "a control");
 }
 
 /// The model with the values of one adapter changed.
 fn with_changed_adapter(model: &Model, name: &str, change: impl Fn(&mut AttachedAdapter)) -> Model {
     let mut adapters: AdapterMap = model.adapters().clone();
-    change(adapters.get_mut(name).expect("an adapter"));
+    change(&mut adapters.get_mut(name).expect("an adapter")[0]);
     model.with_adapters(adapters, 0)
 }
 
 /// Every linear layer calls its adapter, with the context that dropout draws from.
 #[test]
 fn each_adapter_has_an_effect_and_its_own_random_numbers() {
-    for (name, adapted) in adapted_models() {
+    for (name, adapted) in adapted_models(&methods()[0]) {
         let moved = perturbed(adapted);
         let whole = hidden_values(&moved, true);
+        let linear = Model::linear_layers(moved.config()).into_iter().map(|(name, _)| name).collect::<BTreeSet<_>>();
         for map in moved.adapters().keys() {
             // One token a row is picked, or speaks for it: it looks at itself alone, whatever its key.
-            let lone = ["depth.mixture_of_depths", "head.class"].contains(&name.as_str())
+            let lone = ["lora: depth.mixture_of_depths", "lora: head.class"].contains(&name.as_str())
                 && [".q", ".k"].iter().any(|end| map.ends_with(end));
             let off = with_changed_adapter(&moved, map, |beside| beside.enabled = false);
             assert!(lone || max_abs_diff(&whole, &hidden_values(&off, true)) > 0.0, "{name}: {map} has no effect");
             let dropping = with_changed_adapter(&moved, map, |beside| {
-                let AdapterSpec::Lora(shape) = &mut beside.spec;
+                let AdapterSpec::Lora(shape) = &mut beside.spec else { panic!("a LoRA") };
                 shape.dropout = 0.5;
             });
             let drawn = max_abs_diff(&whole, &hidden_values(&dropping, true)) > 0.0;
-            assert!(lone || drawn != map.starts_with("head."), "{name}: {map} draws: {drawn}");
+            let may_draw = linear.contains(map) && !map.starts_with("head.");
+            assert!(lone || drawn == may_draw, "{name}: {map} draws: {drawn}");
             assert_eq!(
                 hidden_values(&dropping, false),
                 hidden_values(&moved, false),

@@ -3,4 +3,8 @@
 mod folder;
 mod formula;
 mod identities;
+mod methods;
+mod packed;
+mod several;
 mod targets;
+mod virtual_tokens;

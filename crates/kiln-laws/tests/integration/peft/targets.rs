@@ -2,6 +2,7 @@
 
 use kiln_laws::device;
 use kiln_models::{Model, ModelConfig, named_parameters};
+use kiln_nn::adapter::Ia3Config;
 use kiln_peft::{AdapterConfig, LoraConfig, attach, detach};
 
 fn model(text: &str) -> Model {
@@ -60,32 +61,58 @@ struct Wrapped {
 #[test]
 fn targets_without_a_match_are_refused_with_the_available_ones() {
     let said = refusal(&small_model(), lora(&["q", "atention.q"]));
-    for part in [
-        "adapter.lora.target_modules",
-        "`atention.q` matches no linear layer",
-        "`blocks.*.attention.q`",
-        "attention.q\"]",
-    ] {
+    for part in
+        ["adapter.lora.target_modules", "`atention.q` matches no layer", "`blocks.*.attention.q`", "attention.q\"]"]
+    {
         assert!(said.contains(part), "{said}");
     }
     assert!(refusal(&small_model(), lora(&["dwon"])).contains("target_modules = [\"down\"]"));
-    assert!(
-        refusal(&small_model(), lora(&["embedding"])).contains("matches `embedding`, which cannot have an adapter")
-    );
+    let said = refusal(&small_model(), lora(&["attention_norm"]));
+    assert!(said.contains("matches `blocks.0.attention_norm.weight`, which cannot have an adapter"), "{said}");
     assert!(refusal(&small_model(), lora(&[])).contains("at least one pattern"));
 }
 
-#[test]
-fn stacked_experts_are_refused_with_the_reason() {
-    let experts = model(
+/// A model with stacked experts and a shared expert.
+fn experts_model() -> Model {
+    model(
         "vocab = 11\nhidden = 8\nblocks = [{ sublayers = [{ parts = ['attention'] }, { parts = [{ experts = { shared_expert = \
          'gated_mlp' } }] }] }]",
-    );
-    let said = refusal(&experts, lora(&["experts.up"]));
-    assert!(said.contains("matches `blocks.0.feed_forward.experts.up.weight`, which cannot have an adapter"), "{said}");
-    let shared = attach(&experts, &AdapterConfig::Lora(lora(&["up", "router"])), 0).unwrap();
-    let found: Vec<&str> = shared.adapters().keys().map(String::as_str).collect();
-    assert_eq!(found, ["blocks.0.feed_forward.router", "blocks.0.feed_forward.shared.up"]);
+    )
+}
+
+#[test]
+fn stacked_experts_and_the_embedding_are_sites() {
+    let adapted = attach(&experts_model(), &AdapterConfig::Lora(lora(&["up", "embedding"])), 0).unwrap();
+    let found: Vec<&str> = adapted.adapters().keys().map(String::as_str).collect();
+    assert_eq!(found, ["blocks.0.feed_forward.experts.up", "blocks.0.feed_forward.shared.up", "embedding"]);
+    let shapes: Vec<(String, Vec<usize>)> = named_parameters(&adapted)
+        .into_iter()
+        .filter(|parameter| parameter.path.contains(".lora.") && !parameter.path.contains("shared"))
+        .map(|parameter| (parameter.path, parameter.shape))
+        .collect();
+    let experts = 8;
+    let wanted = [
+        ("embedding.lora.a", vec![11, 3]),
+        ("embedding.lora.b", vec![3, 8]),
+        ("blocks.0.feed_forward.experts.up.lora.a", vec![experts * 8, 3]),
+        ("blocks.0.feed_forward.experts.up.lora.b", vec![experts * 3, shapes[3].1[1]]),
+    ];
+    assert_eq!(shapes, wanted.map(|(name, shape)| (name.to_string(), shape)));
+}
+
+#[test]
+fn sites_that_a_method_does_not_support_are_refused() {
+    let dora = |targets: &[&str]| attach(&experts_model(), &AdapterConfig::Dora(lora(targets)), 0).map(|_| ());
+    let said = dora(&["up"]).expect_err("experts").to_string();
+    assert!(said.contains("`up` matches `blocks.0.feed_forward.experts.up` (stacked experts)"), "{said}");
+    assert!(said.starts_with("adapter.dora.target_modules:"), "{said}");
+    let ia3 = Ia3Config { target_modules: vec!["embedding".into()], ..Ia3Config::default() };
+    let said = attach(&experts_model(), &AdapterConfig::Ia3(ia3), 0).expect_err("an embedding").to_string();
+    assert!(said.contains("`embedding` (embedding)"), "{said}");
+    assert!(dora(&["shared.up"]).is_ok());
+    let said = refusal(&experts_model(), LoraConfig { dropout: 0.1, ..lora(&["experts.up"]) });
+    assert!(said.contains("dropout is not supported for `blocks.0.feed_forward.experts.up`"), "{said}");
+    assert!(refusal(&experts_model(), lora(&["virtual_tokens"])).contains("matches no layer"));
 }
 
 #[test]
@@ -103,5 +130,5 @@ fn illegal_options_are_refused() {
         assert!(refusal(&small, config).starts_with(&format!("adapter.lora.{key}:")));
     }
     let adapted = attach(&small, &AdapterConfig::default(), 0).unwrap();
-    assert!(refusal(&adapted, lora(&["o"])).contains("already has 4 adapters"));
+    assert!(refusal(&adapted, lora(&["o"])).contains("already has adapters named `default`, at 4 sites"));
 }

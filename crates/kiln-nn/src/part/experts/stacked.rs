@@ -5,7 +5,10 @@
 
 use super::{ExpertConfig, expert_intermediate};
 use crate::{
-    init::Initializer, packed_weight::is_without_values, part::feed_forward::activation::Activation,
+    adapter::{Site, SiteAdapters},
+    init::Initializer,
+    packed_weight::is_without_values,
+    part::feed_forward::activation::Activation,
     variant::BuildContext,
 };
 use burn::{
@@ -27,6 +30,7 @@ pub struct StackedLinear {
     packed: Option<PackedStack>,
     /// Biases, `[E, out]`.
     bias: Option<Param<Tensor<2>>>,
+    adapters: SiteAdapters,
 }
 
 impl StackedLinear {
@@ -34,8 +38,9 @@ impl StackedLinear {
     fn new(name: &str, shape: [usize; 3], bias: bool, scale: f64, init: &mut Initializer) -> Self {
         let [experts, from, to] = shape;
         init.scope(name, |init| {
+            let adapters = init.make_adapters(Site::Stacked(shape));
             let (weight, packed) = init.packable_stack("weight", shape, scale / (from as f64).sqrt());
-            Self { weight, packed, bias: bias.then(|| init.constant([experts, to], 0.0)) }
+            Self { weight, packed, bias: bias.then(|| init.constant([experts, to], 0.0)), adapters }
         })
     }
 
@@ -43,20 +48,20 @@ impl StackedLinear {
     fn forward(&self, x: Tensor<3>, expert: &Tensor<1, Int>) -> Tensor<3> {
         let x = x.squeeze_dim(0);
         let y = match self.packed.as_ref().filter(|_| is_without_values(&self.weight)) {
-            Some(packed) => packed_grouped_linear(x, packed, expert.clone()),
-            None => grouped_linear(x, self.weight.val(), expert.clone()),
+            Some(packed) => packed_grouped_linear(x.clone(), packed, expert.clone()),
+            None => grouped_linear(x.clone(), self.weight.val(), expert.clone()),
         };
         let y = match &self.bias {
             Some(bias) => y + bias.val().select(0, expert.clone()),
             None => y,
         };
-        y.unsqueeze_dim(0)
+        self.adapters.stacked(&x, expert, y).unsqueeze_dim(0)
     }
 
     /// Floating-point operations per row.
     fn flops(&self) -> f64 {
         let [_, from, to] = self.weight.lazy_shape().dims();
-        2.0 * (from * to) as f64
+        2.0 * (from * to) as f64 + self.adapters.flops()
     }
 }
 

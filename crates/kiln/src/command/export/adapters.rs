@@ -33,7 +33,7 @@ pub(super) fn write_adapters(
     let family = base.family()?;
     let base_model = base.load_model(device)?.model;
     report_visibility(&weights.model, &base_model);
-    if !is_identical(&detach(&weights.model), &merge(&base_model))? {
+    if !is_identical(&detach(&weights.model), &merge(&base_model).map_err(export_error)?)? {
         let reason = format!(
             "the base weights differ from those of {base_name}: the weights of the base model were trained too"
         );

@@ -104,7 +104,7 @@ pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
     let mut weights = source.load_model(&device)?;
     if args.format != ExportFormat::Peft && !weights.model.adapters().is_empty() {
         print_message("merging the adapters into the weights");
-        weights.model = kiln_peft::merge(&weights.model);
+        weights.model = kiln_peft::merge(&weights.model).map_err(export_error)?;
     }
     let family = match args.format {
         ExportFormat::Hf => hf_folder::write_folder(args, &source, &weights)?,
