@@ -39,7 +39,11 @@ GELU = set(
     "bert bloom falcon gemma gemma2 gpt2 gpt_bigcode gpt_neox modernbert mpt mt5 phi roberta starcoder2 t5".split()
 )
 # Keys that the converter does not take from config.json.
-ASSUMED = {"phi2": ("feed_forward_length", "head_count_kv")}
+ASSUMED = {
+    "falcon": ("feed_forward_length",),
+    "phi2": ("feed_forward_length", "head_count_kv"),
+    "starcoder": ("feed_forward_length", "head_count_kv"),
+}
 # What llama.cpp does otherwise than the reference.
 KNOWN = {"phi3-window": "llama.cpp ignores the windows of this architecture"}
 
@@ -204,7 +208,7 @@ def main():
                 theirs = converted(folder, Path(home))
                 same = "not converted" if theirs is None else f"{len(theirs.tensors)} equal"
                 told += [] if theirs is None else compare(reader, theirs)
-            except (AssertionError, AttributeError, KeyError, ValueError, TypeError) as error:
+            except (AssertionError, AttributeError, KeyError, RuntimeError, ValueError, TypeError) as error:
                 same = f"not converted: {type(error).__name__} {error}"
         try:
             gap = outputs(path, folder, config)
