@@ -22,7 +22,7 @@ import numpy as np
 import peft
 import torch
 import transformers
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoModelForCausalLM
 
@@ -110,7 +110,8 @@ CASES = {
     "encoder": (BERT, dict(target_modules=["query", "dense"]), {}, None, None),
 }
 # The cases that Kiln saves as adapters again.
-SAVED = ["extra-target", "rank-order", "rank-stabilized", "bfloat16", "names-in-memory", "fused-phi3", "encoder"]
+SAVED = ["extra-target", "rank-order", "rank-stabilized", "bfloat16", "names-in-memory", "fused-phi3", "encoder",
+         "saved-norms"]
 
 
 def base(models, name):
@@ -166,11 +167,11 @@ def check(folder, models, fixtures):
             warnings.simplefilter("always")
             model = PeftModel.from_pretrained(base(models, where), folder / name).double().eval()
         assert not [w for w in said if "missing" in str(w.message)], f"{name}: {said}"
-        names = {n.replace(".default", "") for n, _ in model.named_parameters() if "lora_" in n}
+        names = set(get_peft_model_state_dict(model, save_embedding_layers=False))
         assert names == set(load_file(folder / name / WEIGHTS)), f"{name}: names differ"
         result = outputs(model)
         agrees(result, expected[name], 1e-5)
-        lines.append(f"{name}: {len(names)} matrices, no name missing or left over; "
+        lines.append(f"{name}: {len(names)} tensors, no name missing or left over; "
                      f"outputs apart by {(result - expected[name]).abs().max():.1e}")
     return lines
 

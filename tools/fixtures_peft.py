@@ -1,45 +1,125 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["peft==0.21.2", "torch==2.15.0", "transformers==5.23.0", "numpy==2.4.6", "safetensors==0.8.0"]
+# dependencies = ["peft==0.21.2", "torch==2.15.0", "transformers==5.24.0", "numpy==2.4.6", "safetensors==0.8.0"]
 # ///
-"""Write PEFT adapter folders with the outputs of the adapted models, and check that peft reads the adapters that Kiln saved.
+"""Write PEFT adapter folders with the outputs and gradients of the adapted models.
 
-    python tools/fixtures_peft.py --models crates/kiln-laws/fixtures/hf --out crates/kiln-laws/fixtures/peft
-    python tools/fixtures_peft.py --models crates/kiln-laws/fixtures/hf --check FOLDER \
-        --fixtures crates/kiln-laws/fixtures/peft --record FILE
+    python tools/fixtures_peft.py --models crates/kiln-laws/fixtures/hf --out crates/kiln-laws/fixtures/peft [--cases NAME …]
+
+`tools/check_adapters.py` checks that peft reads the adapters that Kiln saved.
 
 A case is a folder saved by peft for a model of `--models`, with an additional file `expected.safetensors`: logits of three
 texts of unequal length, padded on the right, with and without the adapters; the gradient of sum(logits * cotangent) with
-respect to every A and B. A case is refused if the adapters change the logits too little. Everything is computed in f64 from
-values that are exact in f32, and stored as f32.
+respect to every trained tensor of the file. The logits of virtual tokens are left out. A case is refused if the adapters
+change the logits too little, or if merging them changes the logits (prompts and adapters of tied embeddings excepted). Everything is computed in f64 from values that are exact
+in f32, and stored as f32.
+
+The case `two` has two folders, `first` and `second`, of one base model: `logits` with both, `weighted` with 0.75 times the
+first plus 0.5 times the second.
 """
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
-import peft
 import torch
-import transformers
-from peft import LoraConfig, PeftModel, get_peft_model
-from safetensors.torch import load_file, save_file
+from peft import (IA3Config, LoraConfig, PromptTuningConfig, VeraConfig, get_peft_model, get_peft_model_state_dict)
+from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
 
 import checking
 from fixtures import agrees, differs
 from fixtures_hf import run, texts
 
+LLAMA, UNTIED, GPT2, PHI3, MOE = "llama-biases", "llama-llama3", "gpt2-tied", "phi3-tied", "qwen3_moe-mixed"
+EXPERTS = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
+KV_DOWN = ["k_proj", "v_proj", "down_proj"]
+
 # name: base model, adapter options.
 CASES = {
-    "llama": ("llama-biases", dict(r=3, lora_alpha=7, lora_dropout=0.25, target_modules="all-linear",
-                                   rank_pattern={"k_proj": 2}, alpha_pattern={"layers.1.mlp.down_proj": 5.0})),
-    "llama-rs": ("llama-llama3", dict(r=4, lora_alpha=3, use_rslora=True, target_modules=["q_proj", "v_proj"])),
-    "gpt2": ("gpt2-tied", dict(r=2, lora_alpha=3, target_modules=["c_proj", "mlp.c_fc"], fan_in_fan_out=True)),
+    "llama": (LLAMA, LoraConfig(r=3, lora_alpha=7, lora_dropout=0.25, target_modules="all-linear",
+                                rank_pattern={"k_proj": 2}, alpha_pattern={"layers.1.mlp.down_proj": 5.0})),
+    "llama-rs": (UNTIED, LoraConfig(r=4, lora_alpha=3, use_rslora=True, target_modules=["q_proj", "v_proj"])),
+    "gpt2": (GPT2, LoraConfig(r=2, lora_alpha=3, target_modules=["c_proj", "mlp.c_fc"], fan_in_fan_out=True)),
+    "fused-gpt2": (GPT2, LoraConfig(r=2, lora_alpha=3, target_modules=["c_attn"], fan_in_fan_out=True)),
+    "fused-phi3": (PHI3, LoraConfig(r=2, lora_alpha=3, target_modules=["qkv_proj", "gate_up_proj"])),
+    "dora": (LLAMA, LoraConfig(r=2, lora_alpha=3, use_dora=True, target_modules=["q_proj", "v_proj", "down_proj"],
+                               rank_pattern={"v_proj": 3})),
+    "dora-gpt2": (GPT2, LoraConfig(r=2, lora_alpha=3, use_dora=True, use_rslora=True, fan_in_fan_out=True,
+                                   target_modules=["c_attn", "mlp.c_proj"])),
+    "dora-phi3": (PHI3, LoraConfig(r=2, lora_alpha=3, use_dora=True, target_modules=["qkv_proj", "o_proj"])),
+    "dora-embedding": (UNTIED, LoraConfig(r=2, lora_alpha=3, use_dora=True, target_modules=["embed_tokens", "v_proj"])),
+    "embedding": (UNTIED, LoraConfig(r=2, lora_alpha=3, target_modules=["embed_tokens", "q_proj"])),
+    "embedding-tied": (LLAMA, LoraConfig(r=2, lora_alpha=3, target_modules=["embed_tokens"])),
+    "embedding-gemma": ("gemma-scaled", LoraConfig(r=2, lora_alpha=3, target_modules=["embed_tokens", "v_proj"])),
+    "experts": (MOE, LoraConfig(r=2, lora_alpha=3, target_modules=["q_proj"], target_parameters=EXPERTS)),
+    "experts-down": ("mixtral-experts", LoraConfig(r=3, lora_alpha=4, use_rslora=True, target_modules=[],
+                                                   target_parameters=EXPERTS[1:])),
+    "ia3": (LLAMA, IA3Config(target_modules=KV_DOWN, feedforward_modules=["down_proj"])),
+    "ia3-gpt2": (GPT2, IA3Config(target_modules=["c_attn", "mlp.c_proj"], feedforward_modules=["mlp.c_proj"],
+                                 fan_in_fan_out=True)),
+    "prompt": (LLAMA, PromptTuningConfig(num_virtual_tokens=3)),
+    "prompt-gpt2": (GPT2, PromptTuningConfig(num_virtual_tokens=5)),
+    "vera": (LLAMA, VeraConfig(r=5, target_modules=KV_DOWN)),
+    "vera-gpt2": (GPT2, VeraConfig(r=3, target_modules=["c_attn"], fan_in_fan_out=True)),
+    "vera-seed": (LLAMA, VeraConfig(r=5, target_modules=KV_DOWN, save_projection=False, projection_prng_key=17)),
+}
+TWO = {
+    "first": LoraConfig(r=2, lora_alpha=3, target_modules=["q_proj", "up_proj"]),
+    "second": LoraConfig(r=3, lora_alpha=4, use_rslora=True, target_modules=["q_proj", "v_proj"]),
 }
 
 
 def base(models, name):
-    return AutoModelForCausalLM.from_pretrained(models / name, attn_implementation="eager").float().eval()
+    model = AutoModelForCausalLM.from_pretrained(models / name, attn_implementation="eager", experts_implementation="eager")
+    return model.float().eval()
+
+
+def draw(adapted, rng):
+    """Draw the trained values: scales around 1, magnitudes around their own, others around 0."""
+    trained = {n: p for n, p in adapted.named_parameters() if p.requires_grad}
+    for name, parameter in trained.items():
+        noise = torch.from_numpy(rng.standard_normal(tuple(parameter.shape)).astype(np.float32)) * 0.3
+        if "ia3_" in name:
+            noise = noise + 1
+        if "magnitude" in name:
+            noise = (noise + 1) * parameter.data.float()
+        parameter.data = noise.float().double()
+    return trained
+
+
+def logits(model, rows):
+    """Logits of the texts (those of virtual tokens left out), and their mask."""
+    result, mask = run(model, rows)
+    return result.logits[:, -mask.shape[1]:], mask
+
+
+def save(adapted, where, folder):
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for config in adapted.peft_config.values():
+        config.base_model_name_or_path = where
+    adapted.float().save_pretrained(folder)
+    (folder / "README.md").unlink(missing_ok=True)
+
+
+def tidy(folder):
+    """Sort the module names, whose order peft draws."""
+    config = json.loads((folder / "adapter_config.json").read_text())
+    for key in ["target_modules", "feedforward_modules"]:
+        if isinstance(config.get(key), list):
+            config[key].sort()
+    (folder / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+
+def inputs(rows, mask):
+    return {"ids": torch.stack([torch.cat([r, r.new_zeros(mask.shape[1] - len(r))]) for r in rows]), "lengths": mask.sum(1)}
+
+
+def store(tensors, folder):
+    real = {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}
+    save_file({n: t.detach().clone().contiguous() for n, t in real.items()}, folder / "expected.safetensors")
 
 
 def case(name, models, out):
@@ -47,63 +127,73 @@ def case(name, models, out):
     model = base(models, where).double()
     rows = texts(model.config.vocab_size)
     with torch.no_grad():
-        plain, mask = run(model, rows)
-    adapted = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **options)).double().eval()
+        plain, mask = logits(model, rows)
+    options.task_type = "CAUSAL_LM"
+    adapted = get_peft_model(model, options).double().eval()
     rng = np.random.default_rng(11)
-    loras = {n: p for n, p in adapted.named_parameters() if "lora_" in n}
-    for parameter in loras.values():
-        values = rng.standard_normal(tuple(parameter.shape)).astype(np.float32)
-        parameter.data = (torch.from_numpy(values) * 0.3).double()
-    result, mask = run(adapted, rows)
+    trained = draw(adapted, rng)
+    result, mask = logits(adapted, rows)
     live = mask.bool()
-    differs(result.logits[live], plain.logits[live], 1e-1)
-    cotangent = torch.from_numpy(rng.standard_normal(tuple(result.logits.shape)).astype(np.float32)) * live[..., None]
-    (result.logits * cotangent).sum().backward()
-    tensors = {"ids": torch.stack([torch.cat([r, r.new_zeros(mask.shape[1] - len(r))]) for r in rows]),
-               "lengths": mask.sum(1), "logits": result.logits, "base": plain.logits, "cotangent": cotangent}
-    tensors |= {f"gradient.{n.replace('.default', '')}": p.grad for n, p in loras.items()}
-    folder = out / name
-    folder.mkdir(parents=True, exist_ok=True)
-    adapted.peft_config["default"].base_model_name_or_path = where
-    adapted.float().save_pretrained(folder)
-    (folder / "README.md").unlink(missing_ok=True)
-    config = json.loads((folder / "adapter_config.json").read_text())
-    config["target_modules"].sort()
-    (folder / "adapter_config.json").write_text(json.dumps(config, indent=2) + "\n")
-    real = {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}
-    save_file({n: t.detach().clone().contiguous() for n, t in real.items()}, folder / "expected.safetensors")
-    print(f"{name}: {len(loras)} matrices, largest logit change {(result.logits - plain.logits)[live].abs().max():.2f}")
-
-
-def check(folder, models, fixtures):
-    """Check that peft reads the adapters saved by Kiln and computes the same logits. One line per case."""
-    lines = []
-    for saved in sorted(path for path in folder.iterdir() if (path / "adapter_config.json").exists()):
-        model = PeftModel.from_pretrained(base(models, CASES[saved.name][0]), saved).eval()
-        names = {n.replace(".default", "") for n, _ in model.named_parameters() if "lora_" in n}
-        assert names == set(load_file(saved / "adapter_model.safetensors")), f"{saved.name}: names differ"
-        expected = load_file(fixtures / saved.name / "expected.safetensors")
-        rows = [ids[:n] for ids, n in zip(expected["ids"], expected["lengths"].tolist())]
+    differs(result[live], plain[live], 1e-1)
+    cotangent = torch.from_numpy(rng.standard_normal(tuple(result.shape)).astype(np.float32)) * live[..., None]
+    (result * cotangent).sum().backward()
+    tensors = inputs(rows, mask) | {"logits": result, "base": plain, "cotangent": cotangent}
+    # Written in place of what they are gradients of, they have the names of the file.
+    values = {n: p.data for n, p in trained.items()}
+    for parameter in trained.values():
+        parameter.data = parameter.grad
+    tensors |= {f"gradient.{n}": t for n, t in get_peft_model_state_dict(adapted).items()
+                if not n.endswith(("base_layer.weight", "vera_A", "vera_B"))}
+    tensors = {n: t.detach().clone() for n, t in tensors.items()}
+    for n, parameter in trained.items():
+        parameter.data = values[n]
+    save(adapted, where, out / name)
+    tidy(out / name)
+    store(tensors, out / name)
+    # peft merges the adapter of a tied embedding into the head too.
+    if options.peft_type != "PROMPT_TUNING" and name not in ["embedding-tied", "embedding-gemma"]:
         with torch.no_grad():
-            result, mask = run(model, rows)
-        live = mask.bool()
-        agrees(result.logits[live], expected["logits"][live], 1e-5)
-        lines.append(f"{saved.name}: {len(names)} matrices, no name missing or left over; "
-                     f"logits apart by {(result.logits - expected['logits'])[live].abs().max():.1e}")
-    assert len(lines) == len(CASES), f"{len(lines)} of {len(CASES)} cases"
-    return lines
+            merged, _ = logits(adapted.double().merge_and_unload(), rows)
+        agrees(merged[live], result[live], 1e-9)
+    size = sum(file.stat().st_size for file in (out / name).iterdir())
+    print(f"{name}: {len(trained)} tensors, {size} bytes, largest logit change {(result - plain)[live].abs().max():.2f}")
+
+
+def two(models, out):
+    """Two adapters of one model, together and weighted."""
+    model = base(models, LLAMA).double()
+    rows = texts(model.config.vocab_size)
+    adapted = get_peft_model(model, TWO["first"], adapter_name="first")
+    adapted.add_adapter("second", TWO["second"])
+    adapted.base_model.set_adapter(["first", "second"])
+    adapted = adapted.double().eval()
+    draw(adapted, np.random.default_rng(12))
+    tensors = {}
+    with torch.no_grad():
+        tensors["logits"], mask = logits(adapted, rows)
+        for name in TWO:
+            adapted.base_model.set_adapter(name)
+            tensors[name], _ = logits(adapted, rows)
+        adapted.add_weighted_adapter(["first", "second"], [0.75, 0.5], "weighted", combination_type="cat")
+        adapted.base_model.set_adapter("weighted")
+        tensors["weighted"], _ = logits(adapted, rows)
+    live = mask.bool()
+    differs(tensors["weighted"][live], tensors["logits"][live], 1e-1)
+    adapted.delete_adapter("weighted")
+    save(adapted, LLAMA, out / "two")
+    for name in TWO:
+        tidy(out / "two" / name)
+    store(inputs(rows, mask) | tensors, out / "two")
+    print("two")
 
 
 def main():
     parser = checking.options(__doc__)
     parser.add_argument("--models", type=Path, required=True, help="folder of the base models")
+    parser.add_argument("--cases", nargs="*", default=[*CASES, "two"], help="the cases to write; default: all")
     asked = checking.parsed(parser)
-    if asked.out:
-        for name in CASES:
-            case(name, asked.models, asked.out)
-    if asked.check:
-        lines = check(asked.check, asked.models, asked.fixtures)
-        checking.record("Adapters", [peft, transformers, torch], lines, asked.record)
+    for name in asked.cases:
+        two(asked.models, asked.out) if name == "two" else case(name, asked.models, asked.out)
 
 
 if __name__ == "__main__":

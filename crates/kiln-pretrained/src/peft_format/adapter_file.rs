@@ -2,53 +2,48 @@
 
 use super::{
     PeftFormatError,
-    tensor_names::{AdapterTensor, Matrix, parse_tensor_name},
+    method::{Method, TensorRow},
+    tensor_names::{AdapterTensor, parse_tensor_name, tensor_name},
 };
 use kiln_models::{WeightMismatch, tensors::TensorSource};
 use kiln_spec::ValidationError;
 use std::collections::BTreeMap;
 
-/// Names of the tensors A and B of a LoRA.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct MatrixPair {
-    pub a: String,
-    pub b: String,
-}
+/// Tensors of an adapter: names in the file, by the names of the method's table.
+pub(super) type AdapterTensors = BTreeMap<&'static str, String>;
 
 /// The contents of a weight file. Values are names of tensors in the file.
 #[derive(Clone, Debug, Default)]
 pub(super) struct AdapterFile {
-    /// LoRAs of linear layers, by module.
-    pub linear: BTreeMap<String, MatrixPair>,
-    /// LoRAs of embeddings, by module.
-    pub embeddings: BTreeMap<String, MatrixPair>,
+    /// Adapters by module, as the file names it.
+    pub modules: BTreeMap<String, AdapterTensors>,
+    /// Tensors that the file has once, for all modules.
+    pub shared: AdapterTensors,
     /// Rows of embeddings, by module.
     pub token_rows: BTreeMap<String, String>,
     /// Weights of the base model, by their name there.
     pub weights: BTreeMap<String, String>,
 }
 
-/// Matrices by module, before they are paired.
-type Matrices = BTreeMap<String, BTreeMap<Matrix, String>>;
-
 impl AdapterFile {
     /// Whether the file has nothing.
     pub fn is_empty(&self) -> bool {
-        let Self { linear, embeddings, token_rows, weights } = self;
-        linear.is_empty() && embeddings.is_empty() && token_rows.is_empty() && weights.is_empty()
+        let Self { modules, shared, token_rows, weights } = self;
+        modules.is_empty() && shared.is_empty() && token_rows.is_empty() && weights.is_empty()
     }
 
     /// Sorts the tensors of a file.
     ///
     /// # Errors
-    /// If a tensor belongs to a method that Kiln lacks, two tensors are the same one, or one matrix of a pair is missing.
-    pub fn new(tensors: &dyn TensorSource) -> Result<Self, PeftFormatError> {
-        let (mut linear, mut embeddings) = (Matrices::new(), Matrices::new());
+    /// If a tensor belongs to another method or to an option that Kiln lacks, or two tensors are the same one.
+    pub fn new(tensors: &dyn TensorSource, method: &Method) -> Result<Self, PeftFormatError> {
         let mut file = Self::default();
         for name in tensors.entries().keys() {
-            let previous = match parse_tensor_name(name) {
-                AdapterTensor::Linear(module, matrix) => insert_matrix(&mut linear, module, matrix, name),
-                AdapterTensor::Embedding(module, matrix) => insert_matrix(&mut embeddings, module, matrix, name),
+            let previous = match parse_tensor_name(name, method) {
+                AdapterTensor::Adapter("", row) => file.shared.insert(row, name.clone()),
+                AdapterTensor::Adapter(module, row) => {
+                    file.modules.entry(module.to_owned()).or_default().insert(row, name.clone())
+                }
                 AdapterTensor::TokenRows(module) => file.token_rows.insert(module.to_owned(), name.clone()),
                 AdapterTensor::Weight(weight) => file.weights.insert(weight, name.clone()),
                 AdapterTensor::Unsupported(option) => {
@@ -62,41 +57,33 @@ impl AdapterFile {
                 return Err(PeftFormatError::Unsupported(ValidationError::new(name, reason)));
             }
         }
-        let mut missing_keys = Vec::new();
-        file.linear = paired(linear, &mut missing_keys);
-        file.embeddings = paired(embeddings, &mut missing_keys);
-        if missing_keys.is_empty() {
-            Ok(file)
-        } else {
-            Err(WeightMismatch { missing_keys, ..Default::default() }.into())
-        }
+        Ok(file)
     }
-}
 
-/// Inserts a matrix and returns the name of the one that it replaces.
-fn insert_matrix(matrices: &mut Matrices, module: &str, matrix: Matrix, name: &str) -> Option<String> {
-    matrices.entry(module.to_owned()).or_default().insert(matrix, name.to_owned())
-}
-
-/// The pairs of A and B. The names of missing matrices follow from those of the others.
-fn paired(matrices: Matrices, missing: &mut Vec<String>) -> BTreeMap<String, MatrixPair> {
-    let mut pairs = BTreeMap::new();
-    for (module, mut found) in matrices {
-        match (found.remove(&Matrix::A), found.remove(&Matrix::B)) {
-            (Some(a), Some(b)) => {
-                pairs.insert(module, MatrixPair { a, b });
-            }
-            (Some(a), None) => missing.push(replace_last(&a, "_A", "_B")),
-            (None, Some(b)) => missing.push(replace_last(&b, "_B", "_A")),
-            (None, None) => {}
-        }
+    /// The tensors of an adapter of `module` that has these rows: the module's, and those of the whole file.
+    pub fn tensor(&self, module: &str, row: &TensorRow) -> Option<&String> {
+        self.modules.get(module).and_then(|tensors| tensors.get(row.name)).or_else(|| self.shared.get(row.name))
     }
-    pairs
-}
 
-/// `text` with the last `from` replaced.
-fn replace_last(text: &str, from: &str, to: &str) -> String {
-    text.rsplit_once(from).map_or_else(|| text.to_owned(), |(start, end)| format!("{start}{to}{end}"))
+    /// Names of the tensors that an adapter with these rows lacks, as the file would have them, and of those that it has
+    /// besides.
+    pub fn compare(&self, module: &str, rows: &[TensorRow]) -> WeightMismatch {
+        let mut mismatch = WeightMismatch::default();
+        let Some(tensors) = self.modules.get(module) else { return mismatch };
+        let missing = rows.iter().filter(|row| self.tensor(module, row).is_none());
+        mismatch.missing_keys = missing.map(|row| self.spelled(module, row)).collect();
+        let unexpected = tensors.iter().filter(|(name, _)| rows.iter().all(|row| row.name != **name));
+        mismatch.unexpected_keys = unexpected.map(|(_, tensor)| tensor.clone()).collect();
+        mismatch
+    }
+
+    /// The name of a tensor, with the beginning that the other tensors of the module have.
+    fn spelled(&self, module: &str, row: &TensorRow) -> String {
+        let full = tensor_name(module, row);
+        let has_prefix = self.modules.get(module).into_iter().flatten().any(|(_, name)| !name.starts_with(module));
+        let start = if has_prefix { 0 } else { full.find(module).unwrap_or(0) };
+        full[start..].to_owned()
+    }
 }
 
 /// The error of a tensor that neither an adapter nor the base model has.

@@ -1,24 +1,28 @@
-//! What an adapter folder changes in the base model: whole weights, rows of embeddings, and LoRAs of matrices that are not
-//! linear layers in Kiln (embeddings, the output matrix), which are added to the weight: W + s Aᵀ Bᵀ.
+//! What an adapter folder changes in the base model: whole weights, rows of embeddings, and LoRAs of matrices that have no
+//! adapters in Kiln (the output matrix, an embedding that stays tied to it), which are added to the weight: W + s Aᵀ Bᵀ.
 
 use super::{
     PeftFormatError,
-    adapter_config::PeftLoraConfig,
-    adapter_file::{AdapterFile, MatrixPair, unexpected_tensor},
+    adapter_config::PeftConfig,
+    adapter_file::{AdapterFile, AdapterTensors, unexpected_tensor},
     base_modules::BaseModules,
+    keys::MERGE_SUGGESTION,
     matrix_change::MatrixChange,
     module_rules::is_name_or_end,
 };
 use kiln_models::{Model, StateDict, WeightMismatch, hf::Binding, map_params, named_parameters, tensors::TensorSource};
+use kiln_nn::adapter::{AdapterSpec, EMBEDDING_SITE, SiteKind};
 use kiln_spec::ValidationError;
 use std::collections::BTreeMap;
 
 /// What is needed to read a folder: its options, the contents of its weight file, and the names of the base model.
 pub(super) struct AdapterFolder<'a> {
-    pub config: &'a PeftLoraConfig,
+    pub config: &'a PeftConfig,
     pub file: &'a AdapterFile,
     pub tensors: &'a dyn TensorSource,
     pub base: &'a BaseModules,
+    /// The modules with adapters that are no adapters in Kiln.
+    pub others: &'a [&'a str],
 }
 
 /// Returns the model with the weights of an adapter folder in place of its own.
@@ -30,11 +34,9 @@ pub(super) fn load_base_weights(model: Model, folder: &AdapterFolder) -> Result<
         named_parameters(&model).into_iter().map(|parameter| (parameter.path, parameter.shape)).collect();
     let values = replaced_weights(folder, &shapes)?;
     let mut changes = BTreeMap::<String, Vec<MatrixChange>>::new();
-    for (module, pair) in folder.file.linear.iter().chain(&folder.file.embeddings) {
-        if folder.base.linear_parts(module).is_empty() {
-            let (parameter, change) = added_product(folder, module, pair, &shapes)?;
-            changes.entry(parameter).or_default().push(change);
-        }
+    for module in folder.others {
+        let (parameter, change) = added_product(folder, module, &folder.file.modules[*module], &shapes)?;
+        changes.entry(parameter).or_default().push(change);
     }
     for (module, tensor) in &folder.file.token_rows {
         let (parameter, change) = replaced_rows(folder, module, tensor, &shapes)?;
@@ -95,20 +97,29 @@ fn check_vocabulary(parameter: &str, tensor: &str, expected: &[usize], found: &[
 fn added_product(
     folder: &AdapterFolder,
     module: &str,
-    pair: &MatrixPair,
+    tensors: &AdapterTensors,
     shapes: &BTreeMap<String, Vec<usize>>,
 ) -> Result<(String, MatrixChange), PeftFormatError> {
     let Binding { parameter, .. } = matrix_binding(folder, module)?;
     let tied = folder.base.tensors_of(&parameter);
-    if tied.len() > 1 && !folder.config.ties_weights {
+    if tied.len() > 1 && !folder.config.ties_weights() {
         let reason =
             format!("the base model ties this weight to others ({}), its LoRA changes only one", tied.join(", "));
         return Err(ValidationError::new(module, reason).with_suggestion("merge the adapters with peft first").into());
     }
-    let spec = folder.config.spec_for(module).map_err(PeftFormatError::Config)?;
+    let kind = if parameter == EMBEDDING_SITE { SiteKind::Embedding } else { SiteKind::Linear };
+    let AdapterSpec::Lora(spec) = folder.config.spec_for(module, kind).map_err(PeftFormatError::Config)? else {
+        let reason = "an adapter of the output matrix over the vocabulary, or of a weight tied to it, must be a LoRA";
+        return Err(ValidationError::new(module, reason).with_suggestion(MERGE_SUGGESTION).into());
+    };
+    let described = (folder.config.method.describe)(&AdapterSpec::Lora(spec), kind).expect("LoRA has a form here");
+    let mismatch = folder.file.compare(module, described.tensors);
+    let [Some(a), Some(b)] = [0, 1].map(|index: usize| tensors.get(described.tensors[index].name)) else {
+        return Err(mismatch.into());
+    };
     let Some(&[rows, columns]) = shapes.get(&parameter).map(Vec::as_slice) else { return Err(not_a_matrix(module)) };
-    check_shapes(folder.tensors, &[(&pair.a, vec![spec.rank, rows]), (&pair.b, vec![columns, spec.rank])])?;
-    let [a, b] = [folder.tensors.read(&pair.a)?, folder.tensors.read(&pair.b)?];
+    check_shapes(folder.tensors, &[(a, vec![spec.rank, rows]), (b, vec![columns, spec.rank])])?;
+    let [a, b] = [folder.tensors.read(a)?, folder.tensors.read(b)?];
     Ok((parameter, MatrixChange::Add { a, b, scale: spec.scale() }))
 }
 
@@ -156,7 +167,7 @@ fn not_a_matrix(module: &str) -> PeftFormatError {
 }
 
 /// Compares shapes of tensors with those expected, and lists all differences.
-pub(super) fn check_shapes(tensors: &dyn TensorSource, expected: &[(&str, Vec<usize>)]) -> Result<(), WeightMismatch> {
+fn check_shapes(tensors: &dyn TensorSource, expected: &[(&str, Vec<usize>)]) -> Result<(), WeightMismatch> {
     let shapes = expected.iter().filter_map(|(name, shape)| {
         let found = &tensors.entries().get(*name)?.shape;
         (found != shape).then(|| ((*name).to_owned(), shape.clone(), found.clone()))

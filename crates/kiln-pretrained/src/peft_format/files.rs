@@ -1,9 +1,12 @@
 //! Adapter folders on disk.
 
-use super::{CONFIG_FILE, PeftFormatError, read_adapters, write_adapters};
+use super::{
+    AdapterExport, CONFIG_FILE, PeftFormatError, read_adapters, read_named_adapters, write_adapters,
+    write_adapters_with,
+};
 use crate::files::{LoadError, SafeTensorsFiles, open_pickle, save_json, save_tensors};
 use kiln_models::{
-    Model,
+    Model, StateDict,
     hf::Family,
     tensors::{InMemoryTensors, TensorSource},
 };
@@ -30,10 +33,27 @@ fn file_error<E: ToString>(file: &Path) -> impl FnOnce(E) -> PeftFormatError {
 /// # Errors
 /// If a file cannot be read, or as for [`read_adapters`].
 pub fn load_adapters(model: &Model, family: Option<&Family>, folder: &Path) -> Result<Model, PeftFormatError> {
+    read_adapters(model, family, &read_config(folder)?, &*open_weights(folder)?)
+}
+
+/// Returns the model with the adapters of a folder under a name, besides those that it has.
+///
+/// # Errors
+/// If a file cannot be read, or as for [`read_named_adapters`].
+pub fn load_named_adapters(
+    model: &Model,
+    family: Option<&Family>,
+    folder: &Path,
+    name: &str,
+) -> Result<Model, PeftFormatError> {
+    read_named_adapters(model, family, &read_config(folder)?, &*open_weights(folder)?, name)
+}
+
+/// Reads the configuration of a folder.
+fn read_config(folder: &Path) -> Result<Value, PeftFormatError> {
     let config_file = folder.join(CONFIG_FILE);
     let json = fs::read(&config_file).map_err(file_error(&config_file))?;
-    let json: Value = serde_json::from_slice(&json).map_err(file_error(&config_file))?;
-    read_adapters(model, family, &json, &*open_weights(folder)?)
+    serde_json::from_slice(&json).map_err(file_error(&config_file))
 }
 
 /// Opens the weight file of a folder.
@@ -60,7 +80,23 @@ pub async fn save_adapters(
     folder: &Path,
     base: Option<&str>,
 ) -> Result<(), PeftFormatError> {
-    let (config, tensors) = write_adapters(model, family, base).await?;
+    write_folder(folder, write_adapters(model, family, base).await?)
+}
+
+/// Saves adapters of a model as a folder. Otherwise as [`save_adapters`].
+///
+/// # Errors
+/// If a file cannot be written, or as for [`write_adapters_with`].
+pub async fn save_adapters_with(
+    model: &Model,
+    folder: &Path,
+    export: &AdapterExport<'_>,
+) -> Result<(), PeftFormatError> {
+    write_folder(folder, write_adapters_with(model, export).await?)
+}
+
+/// Writes the two files of a folder.
+fn write_folder(folder: &Path, (config, tensors): (Value, StateDict)) -> Result<(), PeftFormatError> {
     fs::create_dir_all(folder).map_err(file_error(folder))?;
     save_tensors(&folder.join(SAFETENSORS_FILE), &InMemoryTensors::from(tensors))?;
     Ok(save_json(&folder.join(CONFIG_FILE), &config)?)

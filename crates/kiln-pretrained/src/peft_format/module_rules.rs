@@ -7,6 +7,8 @@
 //! | `modules_to_save` | regular expressions of components in sequence; such modules get no adapter | |
 //! | `layers_to_transform` | numbers of layers; not asked for targets that are whole names | |
 //! | `layers_pattern` | names before the number of a layer; absent: any | |
+//! | `target_parameters` | the whole name of a parameter, or its end after a dot | |
+//! | `feedforward_modules` | ends of names: (IA)³ scales the inputs of these modules | regular expression of the whole name |
 //!
 //! Reference: `check_target_module_exists` in `peft/tuners/tuners_utils.py`.
 
@@ -28,6 +30,9 @@ pub(super) struct ModuleRules {
     /// Their expressions.
     saved: Vec<NamePattern>,
     layers: Option<LayerRule>,
+    /// The names of `target_parameters`.
+    parameters: Vec<String>,
+    feedforward: Option<Targets>,
 }
 
 /// Names or an expression.
@@ -62,6 +67,8 @@ impl ModuleRules {
                 .filter(|excluded| !matches!(excluded, Targets::Names(names) if names.is_empty())),
             saved: saved.collect::<Result<_, _>>()?,
             layers: LayerRule::from_json(config)?,
+            parameters: names("target_parameters", config.get("target_parameters"))?.unwrap_or_default(),
+            feedforward: Targets::from_json("feedforward_modules", config.get("feedforward_modules"))?,
             saved_names,
         })
     }
@@ -92,17 +99,38 @@ impl ModuleRules {
         }
     }
 
+    /// Whether a parameter of the base model that is no linear layer gets an adapter.
+    pub fn selects_parameter(&self, parameter: &str) -> bool {
+        self.parameters.iter().any(|name| is_name_or_end(name, parameter))
+    }
+
+    /// Whether (IA)³ scales the inputs of a module, and not its outputs.
+    ///
+    /// # Errors
+    /// If an expression cannot be matched.
+    pub fn is_feedforward(&self, module: &str) -> Result<bool, ValidationError> {
+        match &self.feedforward {
+            None | Some(Targets::AllLinear) => Ok(false),
+            // Ends of names, within a component too.
+            Some(Targets::Names(names)) => Ok(names.iter().any(|name| module.ends_with(name.as_str()))),
+            Some(Targets::Pattern(pattern)) => pattern.is_match(module),
+        }
+    }
+
     /// Whether a module of the base model is replaced by one of its own for the adapter: if its name ends with one in
     /// `modules_to_save`. Its weight is then no longer tied to another one.
     pub fn is_replaced(&self, module: &str) -> bool {
         self.saved_names.iter().any(|name| module.ends_with(name.as_str()))
     }
 
-    /// The names in `target_modules` that are neither one of `modules` nor the end of one.
+    /// The names in `target_modules` and `target_parameters` that are neither one of `modules` nor the end of one.
     pub fn unmatched_names<'a>(&'a self, modules: &[&str]) -> Vec<&'a str> {
-        let Some(Targets::Names(names)) = &self.targets else { return Vec::new() };
+        let targets = match &self.targets {
+            Some(Targets::Names(names)) => &names[..],
+            _ => &[],
+        };
         let is_unmatched = |name: &&String| !modules.iter().any(|module| is_name_or_end(name, module));
-        names.iter().filter(is_unmatched).map(String::as_str).collect()
+        targets.iter().chain(&self.parameters).filter(is_unmatched).map(String::as_str).collect()
     }
 
     /// Whether the file names its targets.

@@ -5,28 +5,29 @@
 
 use super::{
     PeftFormatError,
-    adapter_config::{CONFIG_FILE, PeftLoraConfig},
+    adapted::{Adapted, check_shapes, resolve, shared_lengths},
+    adapter_config::{CONFIG_FILE, PeftConfig},
     adapter_file::AdapterFile,
-    base_modules::{BaseModules, LinearPart},
-    base_weights::{AdapterFolder, check_shapes, load_base_weights},
+    axes::AxisLengths,
+    base_modules::BaseModules,
+    base_weights::{AdapterFolder, load_base_weights},
+    method::{AdapterData, Place, TensorRow},
     tied::{ownership, untied_base},
 };
-use kiln_models::{
-    Model, StateDict,
-    hf::{Family, TensorLayout},
-    tensors::TensorSource,
-};
-use kiln_nn::adapter::{AdapterMap, AdapterSpec, AttachedAdapter};
+use burn::tensor::TensorData;
+use kiln_models::{Model, StateDict, hf::Family, tensors::TensorSource};
+use kiln_nn::adapter::{AttachedAdapter, DEFAULT_ADAPTER, SiteKind};
 use kiln_spec::ValidationError;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Returns the model with adapters attached. `config` is the contents of `adapter_config.json`, `tensors` those of the
 /// weight file. `family` gives the base model's names of layers; without it, the first family that can hold the model
 /// does.
 ///
 /// Weights of the base model that the file has (biases, `modules_to_save`, embeddings) replace the model's own. LoRAs of
-/// embeddings and of the output matrix are added to the weight. What the options select and the file lacks, and the
-/// reverse, is computed as in PEFT and logged as a warning.
+/// the output matrix are added to the weight. What the options select and the file lacks, and the reverse, is computed as in
+/// PEFT and logged as a warning.
 ///
 /// # Errors
 /// If an option is not supported (the error's path is the key), a tensor is missing, unexpected or of another shape, or
@@ -38,12 +39,30 @@ pub fn read_adapters(
     tensors: &dyn TensorSource,
 ) -> Result<Model, PeftFormatError> {
     if !model.adapters().is_empty() {
-        let reason = format!("the model already has {} adapters", model.adapters().len());
-        return Err(ValidationError::new("adapter", reason).with_suggestion("merge or detach them first").into());
+        let reason = format!("the model already has adapters at {} sites", model.adapters().len());
+        let suggestion = "merge or detach them first, or read these adapters under a name (read_named_adapters)";
+        return Err(ValidationError::new("adapter", reason).with_suggestion(suggestion).into());
     }
-    let config = PeftLoraConfig::from_json(config).map_err(PeftFormatError::Config)?;
-    let mut file = AdapterFile::new(tensors)?;
+    read_named_adapters(model, family, config, tensors, DEFAULT_ADAPTER)
+}
+
+/// Returns the model with the adapters of a folder under a name, besides those that it has. Otherwise as [`read_adapters`].
+///
+/// # Errors
+/// As [`read_adapters`], and if the model has an adapter of this name, or the folder also changes weights of the base model,
+/// which other adapters were not trained with.
+pub fn read_named_adapters(
+    model: &Model,
+    family: Option<&Family>,
+    config: &Value,
+    tensors: &dyn TensorSource,
+    name: &str,
+) -> Result<Model, PeftFormatError> {
+    check_name(model, name)?;
+    let config = PeftConfig::from_json(config).map_err(PeftFormatError::Config)?;
+    let mut file = AdapterFile::new(tensors, config.method)?;
     let mut base = BaseModules::new(model.config(), family)?;
+    resolve(&file, &config, &base)?;
     remove_unselected(&mut file, &config, &base)?;
     let mut model = model.clone();
     if let Some(untied) = untied_base(&model, family)? {
@@ -53,31 +72,39 @@ pub fn read_adapters(
             base = untied;
         }
     }
-    let folder = AdapterFolder { config: &config, file: &file, tensors, base: &base };
-    let model = attach(load_base_weights(model, &folder)?, &folder)?;
-    warn_unmatched(&folder)?;
+    let (adapted, others) = resolve(&file, &config, &base)?;
+    check_shapes(&adapted, &file, tensors)?;
+    let folder = AdapterFolder { config: &config, file: &file, tensors, base: &base, others: &others };
+    let model = attach(load_base_weights(model, &folder)?, &folder, &adapted, name)?;
+    warn_unmatched(&folder, &adapted)?;
     Ok(model)
+}
+
+/// Refuses a name that an adapter of the model has.
+fn check_name(model: &Model, name: &str) -> Result<(), ValidationError> {
+    let mut attached = model.adapters().values().flatten();
+    match attached.find(|adapter| adapter.name == name) {
+        Some(_) => Err(ValidationError::new("adapter", format!("the model already has an adapter named `{name}`"))),
+        None => Ok(()),
+    }
 }
 
 /// Removes adapters that the options do not select, and those of layers that the model does not compute. Each kind is
 /// logged once.
-fn remove_unselected(
-    file: &mut AdapterFile,
-    config: &PeftLoraConfig,
-    base: &BaseModules,
-) -> Result<(), PeftFormatError> {
+fn remove_unselected(file: &mut AdapterFile, config: &PeftConfig, base: &BaseModules) -> Result<(), PeftFormatError> {
     let (mut unselected, mut unused) = (Vec::new(), Vec::new());
-    for module in file.linear.keys().chain(file.embeddings.keys()) {
-        let (is_linear, weight) = (!base.linear_parts(module).is_empty(), format!("{module}.weight"));
-        if base.bindings(&weight).is_empty() && base.is_ignored(&weight) {
+    for module in file.modules.keys() {
+        let (target, weight) = (base.find_target(module, &config.modules), format!("{module}.weight"));
+        let is_linear = target.is_some_and(|target| target.kind() == SiteKind::Linear);
+        let is_parameter = target.is_some_and(|target| config.modules.selects_parameter(&target.name));
+        if target.is_none() && base.bindings(&weight).is_empty() && base.is_ignored(&weight) {
             unused.push(module.clone());
-        } else if !config.modules.selects(module, !is_linear).map_err(PeftFormatError::Config)? {
+        } else if !is_parameter && !config.modules.selects(module, !is_linear).map_err(PeftFormatError::Config)? {
             unselected.push(module.clone());
         }
     }
     for module in unselected.iter().chain(&unused) {
-        file.linear.remove(module);
-        file.embeddings.remove(module);
+        file.modules.remove(module);
     }
     if file.is_empty() {
         let reason = match unselected.first() {
@@ -91,56 +118,85 @@ fn remove_unselected(
     Ok(())
 }
 
-/// Attaches the adapters of linear layers. Those of a fused layer become one for each part, with the same A.
-fn attach(model: Model, folder: &AdapterFolder) -> Result<Model, PeftFormatError> {
-    let mut adapters = AdapterMap::new();
+/// Attaches adapters under a name. Those of a fused layer become one for each part, with the same A.
+fn attach(model: Model, folder: &AdapterFolder, adapted: &[Adapted], name: &str) -> Result<Model, PeftFormatError> {
+    let mut adapters = model.adapters().clone();
     let mut values = StateDict::new();
-    let mut expected = Vec::new();
-    for (module, pair) in &folder.file.linear {
-        let parts = folder.base.linear_parts(module);
-        let Some(first) = parts.first() else { continue };
-        let spec = folder.config.spec_for(module).map_err(PeftFormatError::Config)?;
-        let outputs = total_outputs(first);
-        expected.push((pair.a.as_str(), vec![spec.rank, first.shape[0]]));
-        expected.push((pair.b.as_str(), vec![outputs, spec.rank]));
-        for part in parts {
-            let attached = AttachedAdapter::new(AdapterSpec::Lora(spec));
-            adapters.insert(part.name.clone(), vec![attached]);
+    let shared = SharedTensors::read(folder, adapted)?;
+    for adapter in adapted {
+        let mut sources = BTreeMap::new();
+        for row in adapter.described.tensors {
+            sources.insert(row.name, shared.source(folder, adapter, row)?);
         }
-    }
-    check_shapes(folder.tensors, &expected)?;
-    for (module, pair) in &folder.file.linear {
-        for part in folder.base.linear_parts(module) {
-            let layout = |slice| TensorLayout { transposed: true, slice, ..TensorLayout::default() };
-            let [a, b] = [folder.tensors.read(&pair.a)?, folder.tensors.read(&pair.b)?];
-            values.insert(format!("{}.lora.a", part.name), layout(None).extract(a));
-            values.insert(format!("{}.lora.b", part.name), layout(part.outputs).extract(b));
+        // What the module has once, its parts have copies of.
+        let has_copies = adapter.described.tensors.iter().any(|row| row.place == Place::Module && !row.axes.has('o'));
+        for (index, part) in adapter.target.parts.iter().enumerate() {
+            let mut attached = AttachedAdapter::new(adapter.spec.clone()).named(name);
+            if index > 0 && has_copies {
+                attached.shared_a = Some(adapter.target.parts[0].path.clone());
+            }
+            for row in adapter.described.tensors {
+                let (data, lengths) = &sources[row.name];
+                let parameter = format!("{}.{}.{}", part.path, attached.path(), row.parameter);
+                values.insert(parameter, row.axes.extract(data.clone(), lengths, &part.window()));
+            }
+            adapters.entry(part.path.clone()).or_default().push(attached);
         }
     }
     Ok(model.with_adapters(adapters, 0).load_partial_state_dict(values))
 }
 
-/// Number of outputs of the module that a layer is a part of.
-fn total_outputs(part: &LinearPart) -> usize {
-    part.outputs.map_or(part.shape[1], |slice| slice.groups * slice.group_size)
+/// Tensors that the file has once for all modules.
+struct SharedTensors {
+    tensors: AdapterData,
+    lengths: AxisLengths,
+}
+
+impl SharedTensors {
+    /// Reads them, or makes them from the seed in the options if the file lacks them.
+    fn read(folder: &AdapterFolder, adapted: &[Adapted]) -> Result<Self, PeftFormatError> {
+        let lengths = shared_lengths(adapted);
+        let mut tensors = AdapterData::new();
+        for (row, name) in &folder.file.shared {
+            tensors.insert(*row, folder.tensors.read(name)?);
+        }
+        tensors.extend((folder.config.method.seeded)(folder.config, &lengths).unwrap_or_default());
+        Ok(Self { tensors, lengths })
+    }
+
+    /// The tensor of a row for an adapter, and the lengths of its axes.
+    fn source(
+        &self,
+        folder: &AdapterFolder,
+        adapter: &Adapted,
+        row: &TensorRow,
+    ) -> Result<(TensorData, AxisLengths), PeftFormatError> {
+        if row.place != Place::Module {
+            return Ok((self.tensors[row.name].clone(), self.lengths));
+        }
+        let name = folder.file.tensor(adapter.module, row).expect("missing tensors were refused");
+        Ok((folder.tensors.read(name)?, adapter.lengths()))
+    }
 }
 
 /// Logs names that match nothing and selected layers without an adapter.
-fn warn_unmatched(folder: &AdapterFolder) -> Result<(), PeftFormatError> {
-    let (config, file) = (folder.config, folder.file);
-    let adapted: Vec<&str> = file.linear.keys().chain(file.embeddings.keys()).map(String::as_str).collect();
-    let modules: Vec<&str> = folder.base.names().chain(adapted.iter().copied()).collect();
+fn warn_unmatched(folder: &AdapterFolder, adapted: &[Adapted]) -> Result<(), PeftFormatError> {
+    let (config, base) = (folder.config, folder.base);
+    let names: Vec<&str> =
+        adapted.iter().map(|adapter| adapter.target.name.as_str()).chain(folder.others.iter().copied()).collect();
+    let modules: Vec<&str> = base.names().chain(names.iter().copied()).collect();
     let unmatched = config.modules.unmatched_names(&modules);
     warn(&unmatched, "target_modules: the model has no such modules");
     for (key, values) in [("rank_pattern", &config.ranks), ("alpha_pattern", &config.alphas)] {
-        let unmatched = values.unmatched(&adapted).map_err(PeftFormatError::Config)?;
+        let unmatched = values.unmatched(&names).map_err(PeftFormatError::Config)?;
         warn(&unmatched, &format!("{key}: matches none of the adapters"));
     }
     let mut without = Vec::new();
-    for module in folder.base.linear().keys().filter(|_| config.modules.has_targets()) {
-        let is_adapted = folder.base.is_any(&adapted, module);
-        if !is_adapted && config.modules.selects(module, false).map_err(PeftFormatError::Config)? {
-            without.push(module.as_str());
+    for target in base.targets().filter(|target| target.kind() == SiteKind::Linear && target.module.is_none()) {
+        let is_adapted = adapted.iter().any(|adapter| adapter.target.name == target.name);
+        let is_asked = config.modules.has_targets() && !is_adapted;
+        if is_asked && config.modules.selects(&target.name, false).map_err(PeftFormatError::Config)? {
+            without.push(target.name.as_str());
         }
     }
     warn(

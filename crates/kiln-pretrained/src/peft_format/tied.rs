@@ -1,6 +1,6 @@
 //! Whether an adapter file changes a token embedding and an output matrix separately that the base model ties together.
 
-use super::{PeftFormatError, adapter_config::PeftLoraConfig, adapter_file::AdapterFile, base_modules::BaseModules};
+use super::{PeftFormatError, adapter_config::PeftConfig, adapter_file::AdapterFile, base_modules::BaseModules};
 use kiln_models::{Model, hf::Family, tensors::TensorSource};
 use kiln_nn::head::HeadConfig;
 use kiln_spec::ValidationError;
@@ -21,7 +21,7 @@ pub(super) fn untied_base(model: &Model, family: Option<&Family>) -> Result<Opti
 /// What a file has for each of the two tied weights.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ownership {
-    /// The embedding has a LoRA, rows or a weight of its own.
+    /// The embedding has rows or a weight of its own, or a LoRA that is tied to the head's.
     embedding: bool,
     /// The output matrix has.
     head: bool,
@@ -65,22 +65,24 @@ const HEAD: &str = "head.weight";
 
 /// What a file has for the embedding and for the output matrix. `base` has the names of the untied model.
 ///
-/// A LoRA and a weight in `modules_to_save` change one of the two, unless `ensure_weight_tying` is set. Other saved weights
+/// A LoRA of the head and a weight in `modules_to_save` change one of the two, unless `ensure_weight_tying` is set. Other saved weights
 /// and rows of tokens are stored in the shared weight.
 ///
 /// # Errors
 /// If a tensor cannot be read.
 pub(super) fn ownership(
     base: &BaseModules,
-    config: &PeftLoraConfig,
+    config: &PeftConfig,
     file: &AdapterFile,
     tensors: &dyn TensorSource,
 ) -> Result<Ownership, PeftFormatError> {
     let is_of = |module: &str, parameter: &str| {
         base.bindings(&format!("{module}.weight")).iter().any(|binding| binding.parameter == parameter)
     };
-    let has_lora =
-        |parameter: &str| file.linear.keys().chain(file.embeddings.keys()).any(|module| is_of(module, parameter));
+    // The adapter of an embedding changes the lookup only, unless the file ties the two weights.
+    let has_lora = |parameter: &str| {
+        (parameter == HEAD || config.ties_weights()) && file.modules.keys().any(|module| is_of(module, parameter))
+    };
     let has_rows = |parameter: &str| file.token_rows.keys().any(|module| is_of(module, parameter));
     let saved = |parameter: &str| {
         file.weights.iter().find_map(|(weight, tensor)| {
@@ -92,7 +94,7 @@ pub(super) fn ownership(
     let mut owns = Ownership {
         embedding: has_lora(EMBEDDING) || rows_differ,
         head: has_lora(HEAD) || rows_differ,
-        is_shared: config.ties_weights,
+        is_shared: config.ties_weights(),
         ..Ownership::default()
     };
     let has_changes = owns.embedding || owns.head;

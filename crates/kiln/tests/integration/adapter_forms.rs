@@ -26,17 +26,17 @@ fn what_an_adapter_folder_does_not_fit_is_said_once() {
 }
 
 #[test]
-fn dora_is_refused_as_dora() {
+fn an_option_that_kiln_lacks_is_refused_by_its_name() {
     let home = tempfile::tempdir().unwrap();
     write_case(home.path(), "pickle", "llama-biases");
     let file = home.path().join("adapter/adapter_config.json");
     let mut options: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
-    options["use_dora"] = json!(true);
+    options["use_qalora"] = json!(true);
     fs::write(&file, options.to_string()).unwrap();
     let done = run_kiln(home.path(), &["logits", "base", "--adapter", "adapter", "--ids", IDS, "--json"]);
     let error = done.json_output()["error"].take();
     assert_eq!((done.exit_code, &error["kind"]), (Some(1), &json!("adapter")));
-    assert!(error["message"].as_str().unwrap().contains("adapter_config.json: use_dora"), "{error}");
+    assert!(error["message"].as_str().unwrap().contains("adapter_config.json: use_qalora"), "{error}");
     assert!(error["help"].as_str().unwrap().contains("merge_and_unload"), "{error}");
 }
 

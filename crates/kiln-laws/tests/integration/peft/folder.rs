@@ -4,14 +4,15 @@
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use kiln_infer::block_on;
 use kiln_laws::{device, fixture::Fixture, loss::DocumentRows, max_abs_diff, parameters};
-use kiln_models::{Model, StateDict, for_each_param, tensors::TensorSource};
+use kiln_models::{Model, StateDict, for_each_param, hf::Family, tensors::TensorSource};
 use kiln_nn::{Context, adapter::AdapterSpec};
-use kiln_peft::{detach, merge, set_enabled};
+use kiln_peft::{detach, merge, set_active, set_enabled, set_weights};
 use kiln_pretrained::files;
-use kiln_pretrained::peft_format;
+use kiln_pretrained::peft_format::{self, AdapterExport};
 use kiln_spec::Direction;
 use serde_json::Value;
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -23,20 +24,64 @@ const EXACT: f64 = 1e-5;
 /// those of others by at most 8.6e-6. In f64, Kiln's logits differ from peft's by 1.1e-6.
 const F32_TOLERANCE: f64 = 2.5e-5;
 
-/// A test case: adapters and their base model.
-const CASES: [(&str, &str); 3] = [("llama", "llama-biases"), ("llama-rs", "llama-llama3"), ("gpt2", "gpt2-tied")];
+/// The cases of one folder: every method and every kind of layer.
+const CASES: [&str; 21] = [
+    "dora",
+    "dora-embedding",
+    "dora-gpt2",
+    "dora-phi3",
+    "embedding",
+    "embedding-gemma",
+    "embedding-tied",
+    "experts",
+    "experts-down",
+    "fused-gpt2",
+    "fused-phi3",
+    "gpt2",
+    "ia3",
+    "ia3-gpt2",
+    "llama",
+    "llama-rs",
+    "prompt",
+    "prompt-gpt2",
+    "vera",
+    "vera-gpt2",
+    "vera-seed",
+];
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
 }
 
-fn load_base(model: &str, device: &Device) -> Model {
-    files::load(&fixtures().join("hf").join(model), device).expect("a model").model
+fn load_base(model: &str, device: &Device) -> (Model, &'static Family) {
+    let loaded = files::load(&fixtures().join("hf").join(model), device).expect("a model");
+    (loaded.model, loaded.family)
 }
 
-fn load_adapted(case: &str, model: &str, device: &Device) -> Model {
-    peft_format::load_adapters(&load_base(model, device), None, &fixtures().join("peft").join(case))
-        .unwrap_or_else(|e| panic!("{case}: {e}"))
+/// The base model of a case, by its folder's name.
+fn base_name(folder: &Path) -> String {
+    let config: Value = serde_json::from_slice(&fs::read(folder.join("adapter_config.json")).unwrap()).unwrap();
+    config["base_model_name_or_path"].as_str().expect("a name").to_owned()
+}
+
+/// A case: the adapted model, its family, and the name of its base model.
+struct Case {
+    model: Model,
+    family: &'static Family,
+    base: String,
+}
+
+fn load_adapted(case: &str, device: &Device) -> Case {
+    let folder = fixtures().join("peft").join(case);
+    let base = base_name(&folder);
+    let (model, family) = load_base(&base, device);
+    let model = peft_format::load_adapters(&model, Some(family), &folder).unwrap_or_else(|e| panic!("{case}: {e}"));
+    Case { model, family, base }
+}
+
+/// The method of a model's adapters, part of their parameters' names.
+fn method(model: &Model) -> &'static str {
+    model.adapters().values().flatten().next().expect("adapters").spec.name()
 }
 
 /// Logits `[N, V]` of the texts of a case, padding included, and which rows are tokens.
@@ -72,18 +117,24 @@ fn token_differences(found: &(Tensor<2>, Vec<bool>), wanted: &[f64]) -> Vec<f64>
     rows.map(|row| max_abs_diff(&found_all[row.clone()], &wanted[row]) / size).collect()
 }
 
+/// A model and the same with its adapters merged, unless they are virtual tokens.
+fn forms(model: &Model, kind: &str) -> Vec<(String, Model)> {
+    let merged = (method(model) != "prompt_tuning").then(|| (format!("{kind}, merged"), merge(model).unwrap()));
+    [(kind.to_owned(), model.clone())].into_iter().chain(merged).collect()
+}
+
 #[test]
 fn logits_equal_those_of_peft() {
-    for (case, model) in CASES {
+    for case in CASES {
         let fixture = Fixture::open(&format!("peft/{case}/expected"));
-        let adapted = load_adapted(case, model, &device());
+        let Case { model: adapted, base, .. } = load_adapted(case, &device());
         let [wanted, plain] = ["logits", "base"].map(|name| fixture.values(name).1);
-        let exact = parameters::to_f64(adapted.clone());
-        for (what, model) in [("f64", exact.clone()), ("f64, merged", merge(&exact).unwrap())] {
+        for (what, model) in forms(&parameters::to_f64(adapted.clone()), "f64") {
             let far = relative_difference(&logits(&model, &fixture), &wanted);
+            println!("| {case} | {what} | {far:.1e} |");
             assert!(far <= EXACT, "{case}, {what}: {far:e}");
         }
-        for (what, model) in [("f32", adapted.clone()), ("f32, merged", merge(&adapted).unwrap())] {
+        for (what, model) in forms(&adapted, "f32") {
             let mut far = token_differences(&logits(&model, &fixture), &wanted);
             far.sort_by(f64::total_cmp);
             let (most, others) = far.split_last().expect("tokens");
@@ -91,11 +142,44 @@ fn logits_equal_those_of_peft() {
             assert!(*most <= if case == "llama" { F32_TOLERANCE } else { EXACT }, "{case}, {what}: {most:e}");
             assert!(others.iter().all(|far| *far <= EXACT), "{case}, {what}: {others:?}");
         }
-        for off in [set_enabled(&adapted, false), detach(&adapted), load_base(model, &device())] {
+        for off in [set_enabled(&adapted, false), detach(&adapted), load_base(&base, &device()).0] {
             assert!(relative_difference(&logits(&off, &fixture), &plain) <= 1e-5, "{case}: without");
         }
         assert!(relative_difference(&logits(&adapted, &fixture), &plain) > 1e-2, "{case}: a control");
     }
+}
+
+#[test]
+fn two_adapters_add_up_as_in_peft() {
+    let fixture = Fixture::open("peft/two/expected");
+    let folder = fixtures().join("peft/two");
+    let (mut both, family) = load_base(&base_name(&folder.join("first")), &device());
+    let family = Some(family);
+    for name in ["first", "second"] {
+        both = peft_format::load_named_adapters(&both, family, &folder.join(name), name).expect(name);
+    }
+    let twice =
+        peft_format::load_named_adapters(&both, family, &folder.join("first"), "first").expect_err("a name twice");
+    assert!(twice.to_string().contains("an adapter named `first`"), "{twice}");
+    let both = parameters::to_f64(both);
+    let check = |model: &Model, tensor: &str| {
+        for (what, model) in forms(model, tensor) {
+            let far = relative_difference(&logits(&model, &fixture), &fixture.values(tensor).1);
+            assert!(far <= EXACT, "{what}: {far:e}");
+        }
+    };
+    check(&both, "logits");
+    check(&set_weights(&both, &[("first", 0.75), ("second", 0.5)]).unwrap(), "weighted");
+    for name in ["first", "second"] {
+        check(&set_active(&both, &[name]).unwrap(), name);
+        let export = AdapterExport { family, adapter: Some(name), ..AdapterExport::default() };
+        let (_, tensors) = block_on(peft_format::write_adapters_with(&both, &export)).expect("written");
+        let file = files::SafeTensorsFiles::open(&[folder.join(name).join("adapter_model.safetensors")]).unwrap();
+        assert!(tensors.keys().eq(file.entries().keys()), "{name}: {:?}", tensors.keys());
+        assert!(tensors.iter().all(|(tensor, data)| *data == file.read(tensor).unwrap()), "{name}");
+    }
+    let unnamed = block_on(peft_format::write_adapters(&both, family, None)).expect_err("two names").to_string();
+    assert!(unnamed.contains("first, second"), "{unnamed}");
 }
 
 /// Gradients by name.
@@ -108,21 +192,52 @@ fn gradients(model: &Model, graph: &Gradients) -> StateDict {
     found
 }
 
+/// Gives the copies that the parts of a fused layer have of one parameter the sum of their gradients.
+fn sum_copies(model: &Model, gradients: &mut StateDict) {
+    let mut copies = BTreeMap::<String, Vec<String>>::new();
+    for (site, adapters) in model.adapters() {
+        for adapter in adapters {
+            let owner = adapter.shared_a.as_ref().unwrap_or(site);
+            for parameter in ["a", "lambda_d"] {
+                let [owner, own] = [owner, site].map(|site| format!("{site}.{}.{parameter}", adapter.path()));
+                copies.entry(owner).or_default().extend(gradients.contains_key(&own).then_some(own));
+            }
+        }
+    }
+    for names in copies.into_values().filter(|names| names.len() > 1) {
+        let shape = gradients[&names[0]].shape().to_vec();
+        let mut sum = vec![0.0; shape.iter().product()];
+        for name in &names {
+            sum.iter_mut().zip(gradients[name].iter::<f64>()).for_each(|(sum, value)| *sum += value);
+        }
+        let sum = TensorData::new(sum, shape);
+        gradients.extend(names.into_iter().map(|name| (name, sum.clone())));
+    }
+}
+
 #[test]
 fn gradients_equal_those_of_peft() {
-    for (case, model) in CASES {
+    for case in CASES {
         let fixture = Fixture::open(&format!("peft/{case}/expected"));
-        let adapted = parameters::to_f64(load_adapted(case, model, &device().autodiff()));
-        let adapted = kiln_train::step::set_trainable(adapted, &["*.lora.*".into()]).expect("adapters");
+        let Case { model: adapted, family, .. } = load_adapted(case, &device().autodiff());
+        let trained = match method(&adapted) {
+            "vera" => "*.vera.lambda_*".into(),
+            method => format!("*.{method}.*"),
+        };
+        let adapted = kiln_train::step::set_trainable(parameters::to_f64(adapted), &[trained]).expect("adapters");
         let (found, _) = logits(&adapted, &fixture);
         let cotangent = fixture.tensor::<3>("cotangent", &device()).reshape(found.dims());
-        let found = gradients(&adapted, &(found * cotangent).sum().backward());
-        assert_eq!(found.len(), 2 * adapted.adapters().len(), "{case}: only adapters have gradients");
+        let mut found = gradients(&adapted, &(found * cotangent).sum().backward());
+        assert!(found.keys().all(|name| adapted.is_adapter_parameter(name)), "{case}: only adapters have gradients");
+        sum_copies(&adapted, &mut found);
         // Written in place of what they are gradients of, they have peft's names and sides.
-        let (_, written) = block_on(peft_format::write_adapters(&adapted.load_partial_state_dict(found), None, None))
-            .expect("written");
-        for (name, gradient) in written {
+        let adapted = adapted.load_partial_state_dict(found);
+        let (_, written) = block_on(peft_format::write_adapters(&adapted, Some(family), None)).expect("written");
+        let names = fixture.names("gradient.");
+        assert!(!names.is_empty(), "{case}");
+        for name in names {
             let (shape, wanted) = fixture.values(&format!("gradient.{name}"));
+            let gradient = written.get(&name).unwrap_or_else(|| panic!("{case}: {name}: {:?}", written.keys()));
             assert_eq!(gradient.shape().to_vec(), shape, "{case}: {name}");
             let size = wanted.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
             let far = max_abs_diff(&gradient.iter::<f64>().collect::<Vec<_>>(), &wanted) / size;
@@ -135,21 +250,31 @@ fn gradients_equal_those_of_peft() {
 fn a_saved_adapter_equals_the_loaded_one() {
     let temporary = tempfile::tempdir().unwrap();
     let out = std::env::var_os("KILN_SAVED").map_or_else(|| temporary.path().to_owned(), PathBuf::from);
-    for (case, model) in CASES {
-        let adapted = load_adapted(case, model, &device());
-        block_on(peft_format::save_adapters(&adapted, None, &out.join(case), Some(model))).unwrap();
-        let again = peft_format::load_adapters(&load_base(model, &device()), None, &out.join(case)).unwrap();
-        let same = |a: &AdapterSpec, b: &AdapterSpec| {
-            let (AdapterSpec::Lora(a), AdapterSpec::Lora(b)) = (a, b) else { panic!("LoRA") };
-            (a.rank, a.dropout, a.scale()) == (b.rank, b.dropout, b.scale())
+    for case in CASES {
+        let Case { model: adapted, family, base } = load_adapted(case, &device());
+        block_on(peft_format::save_adapters(&adapted, Some(family), &out.join(case), Some(&base))).unwrap();
+        let again = peft_format::load_adapters(&load_base(&base, &device()).0, Some(family), &out.join(case)).unwrap();
+        let same = |a: &AdapterSpec, b: &AdapterSpec| match (a, b) {
+            (AdapterSpec::Lora(a), AdapterSpec::Lora(b)) | (AdapterSpec::Dora(a), AdapterSpec::Dora(b)) => {
+                (a.rank, a.dropout, a.scale()) == (b.rank, b.dropout, b.scale())
+            }
+            (a, b) => a == b,
         };
-        assert!(adapted.adapters().keys().eq(again.adapters().keys()));
-        assert!(adapted.adapters().values().zip(again.adapters().values()).all(|(a, b)| same(&a[0].spec, &b[0].spec)));
+        assert!(adapted.adapters().keys().eq(again.adapters().keys()), "{case}");
+        let pairs = adapted.adapters().values().flatten().zip(again.adapters().values().flatten());
+        for (a, b) in pairs {
+            assert!(same(&a.spec, &b.spec) && a.shared_a == b.shared_a, "{case}: {a:?}, {b:?}");
+        }
         let [a, b] = [&adapted, &again].map(kiln_laws::values);
         assert!(a.iter().all(|(name, data)| b[name].as_bytes() == data.as_bytes()), "{case}");
         let [ours, theirs] = [out.clone(), fixtures().join("peft")].map(|root| {
             let file = root.join(case).join("adapter_model.safetensors");
-            files::SafeTensorsFiles::open(&[file]).unwrap().entries().clone()
+            let mut entries = files::SafeTensorsFiles::open(&[file]).unwrap().entries().clone();
+            // peft also saves the unchanged weight of an embedding. Kiln always saves the matrices of VeRA.
+            entries.retain(|name, _| {
+                !name.ends_with("base_layer.weight") && (case != "vera-seed" || name.contains("lambda"))
+            });
+            entries
         });
         assert_eq!(ours, theirs, "{case}");
     }
@@ -161,16 +286,16 @@ fn tensors_that_do_not_fit_are_listed() {
     let mut config: Value = serde_json::from_slice(&fs::read(folder.join("adapter_config.json")).unwrap()).unwrap();
     config["r"] = 4.into();
     let tensors = files::SafeTensorsFiles::open(&[folder.join("adapter_model.safetensors")]).unwrap();
-    let said = peft_format::read_adapters(&load_base("llama-biases", &device()), None, &config, &tensors)
+    let said = peft_format::read_adapters(&load_base("llama-biases", &device()).0, None, &config, &tensors)
         .expect_err("another rank")
         .to_string();
     let line = "~ base_model.model.model.layers.0.mlp.up_proj.lora_A.weight: expected [4, 16], found [3, 16]";
     assert!(said.contains(line), "{said}");
-    let other = peft_format::load_adapters(&load_base("llama-llama3", &device()), None, &folder)
+    let other = peft_format::load_adapters(&load_base("llama-llama3", &device()).0, None, &folder)
         .expect_err("another model")
         .to_string();
     assert!(other.contains("expected ["), "{other}");
-    let absent = peft_format::load_adapters(&load_base("llama-biases", &device()), None, &folder.join("absent"))
+    let absent = peft_format::load_adapters(&load_base("llama-biases", &device()).0, None, &folder.join("absent"))
         .expect_err("no folder");
     assert!(absent.to_string().contains("adapter_config.json"), "{absent}");
 }

@@ -1,6 +1,7 @@
 //! Adapter folders in every form that peft writes, against its results (`tools/fixtures_adapters.py`).
 
 mod forms;
+mod methods;
 mod refusals;
 mod saved;
 mod warned;

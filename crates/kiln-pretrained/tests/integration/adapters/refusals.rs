@@ -22,15 +22,16 @@ fn refusal(key: &str, value: Value) -> String {
 fn options_that_kiln_lacks_are_refused_by_name() {
     for (key, value) in [
         ("use_dora", json!(true)),
+        ("use_qalora", json!(true)),
         ("bias", json!("some")),
         ("init_lora_weights", json!("pissa")),
         ("init_lora_weights", json!("pissa_niter_4")),
         ("lora_bias", json!(true)),
-        ("target_parameters", json!(["mlp.experts"])),
+        ("target_parameters", json!("mlp.experts")),
         ("alora_invocation_tokens", json!([1])),
         ("layer_replication", json!([[0, 2]])),
         ("megatron_config", json!({ "hidden_size": 8 })),
-        ("peft_type", json!("IA3")),
+        ("peft_type", json!("LOHA")),
         ("lora_dropout", json!(1.5)),
         ("rank_pattern", json!({ "k_proj": 2.5 })),
         ("alpha_pattern", json!({ "(k_proj": 2 })),
@@ -41,7 +42,7 @@ fn options_that_kiln_lacks_are_refused_by_name() {
         let said = refusal(key, value);
         assert!(said.contains(&format!("adapter_config.json: {key}")), "{said}");
     }
-    assert!(refusal("use_dora", json!(true)).contains("DoRA"));
+    assert!(refusal("use_dora", json!(true)).contains("no `lora_magnitude_vector`"));
     assert!(refusal("target_modules", json!(["o_proj"])).contains("the options select none"));
 }
 
@@ -97,6 +98,17 @@ fn rows_of_an_embedding_need_ids_within_the_vocabulary() {
     assert!(with(&[2, 16], json!({})).contains("adapter_config.json: trainable_token_indices"));
     assert!(with(&[2, 16], json!({ "trainable_token_indices": [1, 43] })).contains("token id 43"));
     assert!(with(&[2, 16], json!({ "trainable_token_indices": [1] })).contains("expected [1, 16], found [2, 16]"));
+}
+
+#[test]
+fn a_method_that_kiln_lacks_is_refused_with_those_that_it_has() {
+    let folder = changed("extra-target", |options| options["peft_type"] = json!("LOHA"));
+    let error = load_adapters(&base(LLAMA).0, None, folder.path()).expect_err("another method");
+    assert!(error.to_string().contains("unsupported adapter type `LOHA`"), "{error}");
+    assert!(error.help().unwrap().contains("supported: LORA, IA3, VERA, PROMPT_TUNING"), "{error}");
+    // The options of one method in the folder of another.
+    let said = refusal("peft_type", json!("IA3"));
+    assert!(said.contains("adapter_config.json: ") && said.contains("unknown option of IA3"), "{said}");
 }
 
 #[test]

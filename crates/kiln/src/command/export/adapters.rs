@@ -1,24 +1,24 @@
 //! Export of the adapters alone, as a folder in the format of PEFT.
 //!
-//! The folder has `adapter_config.json` and `adapter_model.safetensors`, and names the base model by its absolute path. It is
-//! only valid if the base weights are unchanged, which is checked bit by bit.
+//! The folder has `adapter_config.json` and `adapter_model.safetensors`, and names the base model by its absolute path. Modules
+//! whose weights differ from those of the base model by a bit are saved too (`modules_to_save`).
 
 use super::{
     super::{error::CliError, output::print_message},
     Args, export_error,
 };
-use burn::tensor::{Device, ExecutionError};
+use burn::tensor::Device;
 use kiln_infer::block_on;
-use kiln_models::{Model, state_dict};
-use kiln_peft::{detach, merge};
-use kiln_pretrained::peft_format;
+use kiln_models::Model;
+use kiln_peft::merge;
+use kiln_pretrained::peft_format::{self, AdapterExport};
 use kiln_train::pretrained::{ModelSource, SourceModel, run_origin};
 use std::path::absolute;
 
 /// Writes the adapter folder and returns the family of the base model, or `adapters` if it has none.
 ///
 /// # Errors
-/// If there are no adapters, or the weights of the base model were trained too.
+/// If there are no adapters, or weights of the base model were trained that a folder cannot hold beside the adapters.
 pub(super) fn write_adapters(
     args: &Args,
     source: &ModelSource,
@@ -33,13 +33,9 @@ pub(super) fn write_adapters(
     let family = base.family()?;
     let base_model = base.load_model(device)?.model;
     report_visibility(&weights.model, &base_model);
-    if !is_identical(&detach(&weights.model), &merge(&base_model).map_err(export_error)?)? {
-        let reason = format!(
-            "the base weights differ from those of {base_name}: the weights of the base model were trained too"
-        );
-        return Err(export_error(reason).with_help("use --format hf to export the model with merged adapters"));
-    }
-    block_on(peft_format::save_adapters(&weights.model, family, &args.out, Some(&base_name))).map_err(export_error)?;
+    let base_model = merge(&base_model).map_err(export_error)?;
+    let export = AdapterExport { family, base_name: Some(&base_name), base: Some(&base_model), ..Default::default() };
+    block_on(peft_format::save_adapters_with(&weights.model, &args.out, &export)).map_err(export_error)?;
     Ok(family.map_or("adapters", |family| family.name))
 }
 
@@ -72,19 +68,4 @@ fn base_source(source: &ModelSource) -> Result<ModelSource, CliError> {
 /// A run that was trained from random weights, or a model without adapters.
 fn no_base() -> CliError {
     export_error("the run did not start from a model, so that its adapters have no base model")
-}
-
-/// Whether the parameters of two models are bit-identical.
-///
-/// Compares names and bytes, so that NaNs compare equal too.
-fn is_identical(a: &Model, b: &Model) -> Result<bool, CliError> {
-    let [a, b] = [a, b].map(|model| block_on(state_dict(model)).map_err(device_error));
-    let (a, b) = (a?, b?);
-    Ok(a.len() == b.len()
-        && a.iter().all(|(name, data)| b.get(name).is_some_and(|other| other.as_bytes() == data.as_bytes())))
-}
-
-/// An error while values are read from the device.
-fn device_error(error: ExecutionError) -> CliError {
-    CliError::failed("device", error.to_string())
 }
