@@ -6,7 +6,7 @@ use super::{
     adapter_file::AdapterFile,
     axes::AxisLengths,
     base_modules::{BaseModules, Target},
-    method::{Described, Place},
+    method::{Described, TensorScope},
     tensor_names::tensor_name,
 };
 use kiln_models::{WeightMismatch, tensors::TensorSource};
@@ -60,7 +60,7 @@ pub(super) fn resolve<'a>(
     }
     // Tensors of the whole file that are made from a seed may be absent.
     if (config.method.seeded)(config, &AxisLengths::default()).is_some() {
-        let shared = config.method.tensors.iter().copied().flatten().filter(|row| row.place != Place::Module);
+        let shared = config.method.tensors.iter().copied().flatten().filter(|row| row.scope != TensorScope::Module);
         let names: Vec<String> = shared.map(|row| tensor_name("", row)).collect();
         mismatch.missing_keys.retain(|name| !names.contains(name));
     }
@@ -114,9 +114,9 @@ pub(super) fn check_shapes(
         for row in adapter.described.tensors {
             let Some(name) = file.tensor(adapter.module, row) else { continue };
             let Some(entry) = tensors.entries().get(name) else { continue };
-            let expected = match row.place {
-                Place::Module => row.axes.file_shape(&adapter.lengths()),
-                Place::File(_) => row.axes.file_shape(&shared),
+            let expected = match row.scope {
+                TensorScope::Module => row.axes.file_shape(&adapter.lengths()),
+                TensorScope::File(_) => row.axes.file_shape(&shared),
             };
             if entry.shape != expected && mismatch.mismatched_shapes.iter().all(|(other, ..)| other != name) {
                 mismatch.mismatched_shapes.push((name.clone(), expected, entry.shape.clone()));

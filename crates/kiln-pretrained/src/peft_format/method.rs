@@ -88,7 +88,7 @@ pub(super) struct TensorRow {
     /// Values for the outputs of a fused module that have no adapter.
     pub neutral: Neutral,
     /// Where the tensor is in the file.
-    pub place: Place,
+    pub scope: TensorScope,
     /// The flag without which adapters do not have the tensor.
     pub option: Option<&'static str>,
 }
@@ -104,7 +104,7 @@ pub(super) enum Neutral {
 
 /// Where a tensor is in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum TensorScope {
     /// In each module.
     Module,
     /// Once in the file, after this beginning of the name. Every adapter has a copy of its first inputs and outputs.
@@ -116,7 +116,7 @@ impl TensorRow {
     const fn new(name: &'static str, end: &'static str, parameter: &'static str, axes: [&'static str; 2]) -> Self {
         let [file, of_parameter] = axes;
         let axes = Arrangement { file, parameter: of_parameter };
-        Self { name, end, parameter, axes, neutral: Neutral::Zero, place: Place::Module, option: None }
+        Self { name, end, parameter, axes, neutral: Neutral::Zero, scope: TensorScope::Module, option: None }
     }
 
     /// With a neutral value other than 0.
@@ -131,7 +131,7 @@ impl TensorRow {
 
     /// One for the whole file.
     const fn in_file(self, beginning: &'static str) -> Self {
-        Self { place: Place::File(beginning), ..self }
+        Self { scope: TensorScope::File(beginning), ..self }
     }
 }
 

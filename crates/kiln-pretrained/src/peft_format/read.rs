@@ -11,7 +11,7 @@ use super::{
     axes::AxisLengths,
     base_modules::BaseModules,
     base_weights::{AdapterFolder, load_base_weights},
-    method::{AdapterData, Place, TensorRow},
+    method::{AdapterData, TensorRow, TensorScope},
     tied::{ownership, untied_base},
 };
 use burn::tensor::TensorData;
@@ -129,7 +129,8 @@ fn attach(model: Model, folder: &AdapterFolder, adapted: &[Adapted], name: &str)
             sources.insert(row.name, shared.source(folder, adapter, row)?);
         }
         // What the module has once, its parts have copies of.
-        let has_copies = adapter.described.tensors.iter().any(|row| row.place == Place::Module && !row.axes.has('o'));
+        let has_copies =
+            adapter.described.tensors.iter().any(|row| row.scope == TensorScope::Module && !row.axes.has('o'));
         for (index, part) in adapter.target.parts.iter().enumerate() {
             let mut attached = AttachedAdapter::new(adapter.spec.clone()).named(name);
             if index > 0 && has_copies {
@@ -171,7 +172,7 @@ impl SharedTensors {
         adapter: &Adapted,
         row: &TensorRow,
     ) -> Result<(TensorData, AxisLengths), PeftFormatError> {
-        if row.place != Place::Module {
+        if row.scope != TensorScope::Module {
             return Ok((self.tensors[row.name].clone(), self.lengths));
         }
         let name = folder.file.tensor(adapter.module, row).expect("missing tensors were refused");

@@ -9,7 +9,7 @@
 //! `base_model.model.` may be absent, and the name of the adapter (`default`) may follow `lora_A`: so the tensors are named
 //! in a model in memory.
 
-use super::method::{METHODS, Method, Place, TensorRow};
+use super::method::{METHODS, Method, TensorRow, TensorScope};
 
 /// The beginning of tensor names.
 const PEFT_PREFIX: &str = "base_model.model.";
@@ -70,13 +70,13 @@ fn parse_adapter<'a>(module: &'a str, component: &str, rest: &str, method: &Meth
         "" => !rest.contains('.') || end == "weight" && !adapter.contains('.'),
         _ => row.end.strip_prefix('.') == Some(end) && !adapter.contains('.'),
     };
-    match row.place {
+    match row.scope {
         _ if !is_complete => AdapterTensor::Unknown,
-        Place::Module => AdapterTensor::Adapter(module, row.name),
-        Place::File(beginning) if beginning.strip_suffix('.').unwrap_or(beginning) == module => {
+        TensorScope::Module => AdapterTensor::Adapter(module, row.name),
+        TensorScope::File(beginning) if beginning.strip_suffix('.').unwrap_or(beginning) == module => {
             AdapterTensor::Adapter("", row.name)
         }
-        Place::File(_) => AdapterTensor::Unknown,
+        TensorScope::File(_) => AdapterTensor::Unknown,
     }
 }
 
@@ -100,9 +100,9 @@ pub(super) fn weight_name(tensor: &str) -> String {
 
 /// Returns the name of a tensor of a module's adapter.
 pub(super) fn tensor_name(module: &str, row: &TensorRow) -> String {
-    match row.place {
-        Place::Module => format!("{PEFT_PREFIX}{module}.{}{}", row.name, row.end),
-        Place::File(beginning) => format!("{beginning}{}{}", row.name, row.end),
+    match row.scope {
+        TensorScope::Module => format!("{PEFT_PREFIX}{module}.{}{}", row.name, row.end),
+        TensorScope::File(beginning) => format!("{beginning}{}{}", row.name, row.end),
     }
 }
 
@@ -145,7 +145,7 @@ mod tests {
     fn written_names_are_read() {
         for method in METHODS {
             for row in method.tensors.iter().copied().flatten() {
-                let module = if row.place == Place::Module { "m.q" } else { "" };
+                let module = if row.scope == TensorScope::Module { "m.q" } else { "" };
                 let name = tensor_name("m.q", row);
                 assert_eq!(parse_tensor_name(&name, method), AdapterTensor::Adapter(module, row.name), "{name}");
             }

@@ -5,7 +5,7 @@ use super::{
     axes::AxisLengths,
     base_modules::{BaseModules, Part, Target},
     fused::{PartAdapter, fuse},
-    method::{AdapterData, METHODS, Method, Neutral, Place, TensorRow},
+    method::{AdapterData, METHODS, Method, Neutral, TensorRow, TensorScope},
     saved_modules::SavedModules,
     tensor_names::tensor_name,
     write_config::{WrittenAdapter, to_json},
@@ -202,7 +202,7 @@ impl WrittenFile {
         let described = (method.describe)(&parts[0].spec, target.kind()).expect("the method of the parts");
         let lengths = target.lengths(described.rank);
         for row in described.tensors {
-            if row.place != Place::Module {
+            if row.scope != TensorScope::Module {
                 self.add_shared(row, parts)?;
                 continue;
             }

@@ -4,7 +4,10 @@ use super::error::CliError;
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
 use kiln_models::{WeightPrecision, precision::device_has};
-use std::num::NonZero;
+use std::{
+    num::NonZero,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 /// Backend. All but `flex` are Cargo features of the build.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -88,8 +91,18 @@ impl DtypeArgs {
 }
 
 impl DeviceArgs {
-    /// Starts the global thread pool and opens the device. Called once, before any computation.
+    /// Starts the global thread pool, if it isn't started, and opens the device. Called before any computation.
     pub fn open(&self) -> Result<Device, CliError> {
+        self.start_threads()?;
+        self.backend.open_device()
+    }
+
+    /// Starts the global thread pool. Called before weights are read, which uses the pool; later calls have no effect.
+    pub fn start_threads(&self) -> Result<(), CliError> {
+        static STARTED: AtomicBool = AtomicBool::new(false);
+        if STARTED.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         let threads = self.threads.map_or(cores, usize::from);
         let mut pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
@@ -100,8 +113,7 @@ impl DeviceArgs {
             pool = pool.use_current_thread();
         }
         pool.build_global()
-            .map_err(|error| CliError::failed("threads", format!("cannot start {threads} threads: {error}")))?;
-        self.backend.open_device()
+            .map_err(|error| CliError::failed("threads", format!("cannot start {threads} threads: {error}")))
     }
 }
 

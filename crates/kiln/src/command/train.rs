@@ -97,7 +97,9 @@ pub struct Args {
 
 /// Starts or resumes a run, compares the finished model with compressors, and writes the report.
 pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
-    // The recipe is checked before anything else.
+    // A recipe for an adapter folder reads weights.
+    args.device.start_threads()?;
+    // The recipe is checked before anything else is opened.
     let recipe = if args.resume.is_none() { Some(args.recipe()?) } else { None };
     let device = args.device.open()?;
     let stop_flag = interrupt::listen_for_ctrl_c()?;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// Where a file keeps the value of a hole.
 #[derive(Clone, Copy)]
-pub(super) enum Place {
+pub(super) enum HoleSource {
     /// A required size.
     Size(&'static str),
     /// A required number of layers.
@@ -34,10 +34,10 @@ pub(super) enum Place {
     Absent(&'static str),
 }
 
-use Place::*;
+use HoleSource::*;
 
 /// The table.
-const HOLES: &[(&str, Place)] = &[
+const HOLES: &[(&str, HoleSource)] = &[
     ("vocab", Rows("token_embd.weight", Some("vocab_size"))),
     ("length", Rows("position_embd.weight", Some("context_length"))),
     ("types", Rows("token_types.weight", None)),
@@ -70,7 +70,7 @@ const HOLES: &[(&str, Place)] = &[
 const QKV_BIASES: &[&str] = &["blk.0.attn_q.bias", "blk.0.attn_qkv.bias"];
 
 /// The place of a hole; `None` if GGUF has none.
-fn find(hole: &str) -> Option<Place> {
+fn find(hole: &str) -> Option<HoleSource> {
     HOLES.iter().find(|(name, _)| *name == hole).map(|(_, place)| *place)
 }
 
