@@ -107,17 +107,21 @@ fn transpose_rows<const N: usize>(
 }
 
 /// Writes rows of one transposed matrix: the columns from `left` on of the rows that begin at `starts`.
+///
+/// Rows enter the tile by copies and leave it as columns. The other way round, with columns written into the tile, takes
+/// twice the time: each row of the source is then read in small steps between scattered writes.
 fn transpose_band<const N: usize>(values: &[[u8; N]], starts: &[usize], left: usize, out: &mut [[u8; N]]) {
     let height = starts.len();
     let columns = out.len() / height;
     let mut tile = [[[0; N]; TILE]; TILE];
     for (top, starts) in starts.chunks(TILE).enumerate() {
-        for (row, start) in starts.iter().enumerate() {
-            let source = &values[start + left..][..columns];
-            tile.iter_mut().zip(source).for_each(|(column, value)| column[row % TILE] = *value);
+        for (row, start) in tile.iter_mut().zip(starts) {
+            row[..columns].copy_from_slice(&values[start + left..][..columns]);
         }
-        for (out, column) in out.chunks_exact_mut(height).zip(&tile) {
-            out[top * TILE..][..starts.len()].copy_from_slice(&column[..starts.len()]);
+        for (column, out) in out.chunks_exact_mut(height).enumerate() {
+            let whole: [[u8; N]; TILE] = std::array::from_fn(|row| tile[row][column % TILE]);
+            let out = &mut out[top * TILE..][..starts.len()];
+            out.copy_from_slice(&whole[..out.len()]);
         }
     }
 }
