@@ -2,7 +2,7 @@
 //!
 //! Elements are opaque: pairs of bytes (16-bit floats) or quadruples (32-bit floats), which need no alignment, so that the
 //! source may be a mapped file. Nothing is computed, so every task may be of any size; tasks are 1 MiB of a copy and
-//! [`TILE`] rows of a transposed matrix.
+//! `TILE` rows of a transposed matrix.
 
 use rayon::prelude::*;
 

@@ -8,7 +8,7 @@
 //!
 //! To add a method: a file here with its options, its hyperparameters and its module, its `mod` line and its list line below.
 //! A method implements what it adds at the sites that it supports; the weight of a site is a
-//! [`WeightView`], which multiplies without unpacking a packed weight.
+//! [`BaseWeight`](crate::packed_weight::BaseWeight), which multiplies without unpacking a packed weight.
 
 mod call;
 mod dora;
