@@ -64,6 +64,7 @@ MODEL_TYPES = {
                                 moe_intermediate_size=8, first_k_dense_replace=1),
     "mamba2": dict(vocab_size=32, hidden_size=16, num_hidden_layers=2, num_heads=4, head_dim=8, state_size=4, n_groups=2,
                    chunk_size=4, pad_token_id=0, bos_token_id=1, eos_token_id=2),
+    "lfm2": LLAMA | dict(layer_types=["conv", "full_attention"]),
     "gptj": dict(vocab_size=32, n_positions=64, n_embd=16, n_layer=2, n_head=2, rotary_dim=4, eos_token_id=2, pad_token_id=0),
     "bloom": dict(vocab_size=32, hidden_size=16, n_layer=2, n_head=2, pad_token_id=0, bos_token_id=1, eos_token_id=2),
     "falcon": dict(vocab_size=32, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, pad_token_id=0, bos_token_id=1,

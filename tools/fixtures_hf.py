@@ -1,6 +1,6 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["torch==2.15.0", "transformers==5.23.0", "numpy==2.4.6", "safetensors==0.8.0"]
+# dependencies = ["torch==2.15.0", "transformers==5.24.0", "numpy==2.4.6", "safetensors==0.8.0"]
 # ///
 """Write tiny models of the reference code with their outputs, and check that it reads the models that Kiln saved.
 
@@ -263,6 +263,16 @@ CASES = {
                                      expand=3, state_size=7, n_groups=1, conv_kernel=3, use_bias=True,
                                      use_conv_bias=False, tie_word_embeddings=True),
                       dict(layer_norm_epsilon=0.5)),
+    "lfm2-mixed": ("lfm2", dict(vocab_size=29, hidden_size=12, intermediate_size=27, num_hidden_layers=3,
+                                num_attention_heads=3, num_key_value_heads=1, head_dim=6, conv_L_cache=4,
+                                layer_types=["conv", "full_attention", "conv"], block_multiple_of=5, norm_eps=1e-2,
+                                block_ffn_dim_multiplier=1.3, tie_word_embeddings=False,
+                                rope_parameters=PLAIN | {"rope_theta": 50.0}),
+                   dict(norm_eps=0.5)),
+    "lfm2-biases": ("lfm2", dict(vocab_size=31, hidden_size=16, intermediate_size=22, num_hidden_layers=2,
+                                 num_attention_heads=2, num_key_value_heads=2, conv_bias=True, full_attn_idxs=[0],
+                                 block_auto_adjust_ff_dim=False, rope_parameters=YARN),
+                    dict(rope_parameters=PLAIN | {"rope_theta": 300.0})),
 }
 
 
@@ -376,7 +386,7 @@ def states(model, rows, result):
 def left_logits(model, rows):
     """Logits of rows padded on the left, and the mask."""
     result, mask = run(model, rows, left=True)
-    if not (model.config.model_type == "mamba2" and model.config.use_bias):
+    if not (getattr(model.config, "use_bias", False) or getattr(model.config, "conv_bias", False)):
         return result.logits, mask
     # Behind the mask, the class adds the bias to padding too, and the convolution reads it: run the rows one at a time.
     logits = torch.zeros_like(result.logits)

@@ -10,7 +10,7 @@ mod encoder_stacks;
 mod smooth;
 
 pub use attention::{attention, position, score};
-pub use blocks::{block, depth, experts, gated_delta_net, gla, junction, mamba2, norm, part};
+pub use blocks::{block, depth, experts, gated_convolution, gated_delta_net, gla, junction, mamba2, norm, part};
 pub use embedding_and_head::{embedding, language};
 pub use encoder_stacks::{encoder, encoder_decoder, head};
 pub use smooth::{all_blocks, is_differentiable, with_soft_norms, with_zero_branches, without_depth_rules};

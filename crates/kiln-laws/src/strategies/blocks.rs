@@ -12,6 +12,7 @@ use kiln_nn::{
             ExpertConfig, ExpertGroupsConfig, GroupScore, MixtureOfExpertsConfig, ScoringFunction, SelectionBiasConfig,
         },
         feed_forward::{activation::Activation, gated_mlp::GatedMlpConfig, mlp::MlpConfig},
+        gated_convolution::GatedConvolutionConfig,
         gated_delta_net::GatedDeltaNetConfig,
         gated_linear_attention::GatedLinearAttentionConfig,
         mamba2::Mamba2Config,
@@ -177,13 +178,19 @@ pub fn gated_delta_net() -> impl Strategy<Value = GatedDeltaNetConfig> {
     })
 }
 
-/// Any part; attention in three of nine cases.
+/// Gated convolution over one to four tokens.
+pub fn gated_convolution() -> impl Strategy<Value = GatedConvolutionConfig> {
+    (1usize..=4, any::<bool>()).prop_map(|(conv_width, bias)| GatedConvolutionConfig { conv_width, bias })
+}
+
+/// Any part; attention in three of ten cases.
 pub fn part() -> BoxedStrategy<PartConfig> {
     prop_oneof![
         3 => attention().prop_map(PartConfig::Attention),
         1 => gla().prop_map(PartConfig::Gla),
         1 => mamba2().prop_map(PartConfig::Mamba2),
         1 => gated_delta_net().prop_map(PartConfig::GatedDeltaNet),
+        1 => gated_convolution().prop_map(PartConfig::GatedConvolution),
         1 => mlp().prop_map(PartConfig::Mlp),
         1 => gated_mlp().prop_map(PartConfig::GatedMlp),
         1 => experts().prop_map(PartConfig::Experts),

@@ -60,6 +60,7 @@ mod gpt_bigcode;
 mod gpt_neox;
 mod gptj;
 mod granite;
+mod lfm2;
 mod llama;
 mod mamba2;
 mod mistral;
@@ -122,6 +123,7 @@ pub const FAMILIES: &[Family] = &[
     mpt::FAMILY,
     deepseek_v3::FAMILY,
     mamba2::FAMILY,
+    lfm2::FAMILY,
     bert::FAMILY,
     roberta::FAMILY,
     distilbert::FAMILY,

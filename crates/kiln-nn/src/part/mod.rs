@@ -6,6 +6,7 @@
 //! | [`gated_linear_attention`] | mixer | T | H D E | 2312.06635 |
 //! | [`mamba2`] | mixer | T | H D E, and W − 1 inputs of its convolutions | 2405.21060 |
 //! | [`gated_delta_net`] | mixer | T | as Mamba-2 | 2412.06464 |
+//! | [`gated_convolution`] | mixer | T | W − 1 inputs of its convolution | 2511.23404 |
 //! | [`feed_forward::mlp`] | feed-forward | T | | 1706.03762 |
 //! | [`feed_forward::gated_mlp`] | feed-forward | T | | 2002.05202 |
 //! | [`experts`] | feed-forward | T · experts per token | | 1701.06538, 2101.03961 |
@@ -26,6 +27,7 @@ pub mod feed_forward {
     pub mod gated_mlp;
     pub mod mlp;
 }
+pub mod gated_convolution;
 pub mod gated_delta_net;
 pub mod gated_linear_attention;
 pub mod mamba2;
@@ -71,6 +73,8 @@ crate::variants! {
         "mamba2" => Mamba2(mamba2::Mamba2),
         /// Gated DeltaNet (2412.06464): a recurrent state with a learned decay and the delta rule.
         "gated_delta_net" => GatedDeltaNet(gated_delta_net::GatedDeltaNet),
+        /// Gated short convolution (LFM2, 2511.23404): a causal convolution over a few tokens between two gates.
+        "gated_convolution" => GatedConvolution(gated_convolution::GatedConvolution),
         /// Feed-forward network (MLP) of two matrices (1706.03762).
         "mlp" => Mlp(feed_forward::mlp::Mlp),
         /// Gated feed-forward network (GLU, SwiGLU; 2002.05202).

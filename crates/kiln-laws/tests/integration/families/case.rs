@@ -13,7 +13,7 @@ use serde_json::Value;
 use std::path::PathBuf;
 
 /// Names of the test cases of decoders: at least two of different shapes for each family.
-pub const DECODERS: [&str; 59] = [
+pub const DECODERS: [&str; 61] = [
     "gpt2-tied",
     "gpt2-scaled",
     "gpt2-unscaled",
@@ -73,6 +73,8 @@ pub const DECODERS: [&str; 59] = [
     "deepseek_v3-plain",
     "mamba2-groups",
     "mamba2-biases",
+    "lfm2-mixed",
+    "lfm2-biases",
 ];
 
 pub struct Case {

@@ -33,7 +33,7 @@ proptest! {
                 PartConfig::Experts(experts) if experts.top_k > 1 => experts.norm_topk_prob = None,
                 PartConfig::Mamba2(mamba) => mamba.norm_groups = None,
                 PartConfig::GatedDeltaNet(delta) if delta.key_heads == Some(delta.heads) => delta.key_heads = None,
-                PartConfig::Experts(_) | PartConfig::Gla(_) | PartConfig::GatedDeltaNet(_) => {}
+                PartConfig::Experts(_) | PartConfig::Gla(_) | PartConfig::GatedDeltaNet(_) | PartConfig::GatedConvolution(_) => {}
                 PartConfig::Attention(attention) => {
                     if let ProjectionConfig::Heads(heads) = &mut attention.projection {
                         heads.kv_heads = None;
@@ -168,6 +168,7 @@ const PARTS: &[(&str, &str, &str)] = &[
     ("{ gated_delta_net = { heads = 3 } }", "gated_delta_net.heads", "divide"),
     ("{ gated_delta_net = { value_dim = 0 } }", "gated_delta_net.value_dim", "at least 1, found 0"),
     ("{ gated_delta_net = { conv_width = 65 } }", "gated_delta_net.conv_width", "from 1"),
+    ("{ gated_convolution = { conv_width = 0 } }", "gated_convolution.conv_width", "from 1"),
     ("{ experts = { num_experts = 0 } }", "experts.num_experts", "from 1"),
     ("{ experts = { num_experts = 100000 } }", "experts.num_experts", "from 1"),
     ("{ experts = { num_experts = 4, top_k = 5 } }", "experts.top_k", "all 4"),

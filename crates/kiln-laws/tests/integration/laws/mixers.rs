@@ -33,12 +33,14 @@ const FIXTURES: [(&str, &str); 3] = [
 ];
 
 /// Every recurrent mixer, with odd sizes.
-const MIXERS: [&str; 5] = [
+const MIXERS: [&str; 7] = [
     r#"{"gla":{"heads":2,"head_dim":3,"value_dim":5,"rank":2,"temperature":4.0}}"#,
     r#"{"mamba2":{"heads":2,"head_dim":3,"state_size":5}}"#,
     r#"{"mamba2":{"heads":4,"head_dim":2,"state_size":3,"groups":2,"conv_width":1,"conv_bias":false,"norm_before_gate":true}}"#,
     r#"{"gated_delta_net":{"heads":2,"head_dim":5,"value_dim":3}}"#,
     r#"{"gated_delta_net":{"heads":4,"key_heads":2,"head_dim":2,"value_dim":3,"conv_width":2,"negative_eigenvalues":true}}"#,
+    r#"{"gated_convolution":{}}"#,
+    r#"{"gated_convolution":{"conv_width":5,"bias":true}}"#,
 ];
 
 fn part(text: &str, with_gradients: bool) -> Part {

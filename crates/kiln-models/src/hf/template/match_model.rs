@@ -2,6 +2,7 @@
 
 use super::{CASE_KEY, EACH_KEY, HoleName, Holes};
 use serde_json::{Map, Value};
+use std::cmp::Reverse;
 
 /// A place in which a model has another structure than the template.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,7 +94,7 @@ impl Matcher {
     }
 
     /// Binds the hole of `$case` to the first alternative that matches. If none does, the mismatches are those of the
-    /// alternative with the fewest.
+    /// alternative with the fewest, of several the one whose first mismatch is deepest: its structure is the model's.
     fn match_case(&mut self, path: &str, entries: &Map<String, Value>, model: &Value, layer: Option<usize>) {
         let mut fewest: Option<Vec<TemplateMismatch>> = None;
         for (name, alternative) in entries.iter().filter(|(name, _)| *name != CASE_KEY) {
@@ -106,7 +107,8 @@ impl Matcher {
                 self.holes = attempt.holes;
                 return;
             }
-            if fewest.as_ref().is_none_or(|known| attempt.mismatches.len() < known.len()) {
+            let rank = |all: &[TemplateMismatch]| (all.len(), Reverse(all.first().map_or(0, |first| first.path.len())));
+            if fewest.as_ref().is_none_or(|known| rank(&attempt.mismatches) < rank(known)) {
                 fewest = Some(attempt.mismatches);
             }
         }

@@ -27,7 +27,7 @@ use std::any::Any;
 /// Longest filter, 64. A larger number in a configuration is treated as a mistake.
 pub const MAX_WIDTH: usize = 64;
 
-/// Short convolution of N channels, with SiLU; see the [module](self).
+/// Short convolution of N channels, with or without SiLU; see the [module](self).
 #[derive(Module, Debug)]
 pub struct ShortConvolution {
     /// Filter, `[W, N]`.
@@ -61,8 +61,17 @@ impl ShortConvolution {
 
     /// Returns silu of the convolution of `x [B, T, N]`, in its shape. `name` is the convolution's part of the state's path.
     pub fn forward(&self, name: &str, x: Tensor<3>, taps: &ConvolutionTaps, cx: &mut Context) -> Tensor<3> {
+        self.convolve(name, x, taps, true, cx)
+    }
+
+    /// Returns the convolution of `x [B, T, N]` without SiLU, in its shape.
+    pub fn forward_linear(&self, name: &str, x: Tensor<3>, taps: &ConvolutionTaps, cx: &mut Context) -> Tensor<3> {
+        self.convolve(name, x, taps, false, cx)
+    }
+
+    fn convolve(&self, name: &str, x: Tensor<3>, taps: &ConvolutionTaps, silu: bool, cx: &mut Context) -> Tensor<3> {
         let x = cx.scope(name, |cx| Self::with_earlier_rows(x, taps, cx));
-        let filter = Filter { weight: self.weight.val(), bias: self.bias.as_ref().map(Param::val), silu: true };
+        let filter = Filter { weight: self.weight.val(), bias: self.bias.as_ref().map(Param::val), silu };
         short_convolution(x, taps.taps(), filter)
     }
 
