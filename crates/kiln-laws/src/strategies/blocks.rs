@@ -198,11 +198,15 @@ pub fn part() -> BoxedStrategy<PartConfig> {
     .boxed()
 }
 
-/// A block of one to three sublayers of one or two parts each, run once or twice.
+/// A block of one to three sublayers of one or two parts each, run once or twice. A gated convolution has a norm: it is cubic in
+/// its input, and a few of them without norms give numbers whose rounding is above any bound.
 pub fn block() -> BoxedStrategy<BlockConfig> {
     let norms = option::weighted(0.4, norm());
     let sublayer = (junction(), vec(part(), 1..3), norms).prop_map(|(junction, parts, part_norm)| {
         let is_free = !junction.norm().is_some_and(|norm| !matches!(norm, NormConfig::None(_)));
+        let is_cubic = parts.iter().any(|part| matches!(part, PartConfig::GatedConvolution(_)));
+        let needed = is_cubic.then(|| NormConfig::Rms(RmsNormConfig::default()));
+        let part_norm = part_norm.filter(|norm| needed.is_none() || !matches!(norm, NormConfig::None(_))).or(needed);
         SublayerConfig { junction, parts, part_norm: part_norm.filter(|_| is_free) }
     });
     (1usize..3, depth(), vec(sublayer, 1..4))
