@@ -1,6 +1,6 @@
 """Adapters of each method beside peft: difference of logits, seconds per step and peak memory, as a table in Markdown.
 
-    python benchmarks/adapters.py --model FOLDER [--gguf FILE] --data TEXT [--kiln kiln] [--python python] [--methods lora dora]
+    python benchmarks/adapters.py --model FOLDER [--gguf FILE] --data TEXT [--kiln kiln] [--python python] [--methods lora dora] [--cpu]
 
 FOLDER is a Hugging Face folder with names of Llama, such as `kiln export SmolLM2.gguf --format hf --out FOLDER`; FILE is the same
 model with packed weights, which stay packed (QLoRA) and which peft has no counterpart for on the CPU. `--python` is an
@@ -10,6 +10,8 @@ interpreter with torch, transformers and peft.
   relative to the largest logit, both in f32.
 - Steps: the median over all but the first of `--steps` steps of `--rows` sequences of `--length` tokens with gradient
   checkpointing, for weights in f32, in bf16 and packed.
+- `--cpu`: the user and system time of a step instead, from the difference of a run of one step and a run of `--steps`, for Kiln
+  alone. Other programs on the machine change it less than the time on the clock.
 - Memory: the peak resident set of the process of these steps, loading included.
 
 Every program runs in its own process with the same number of threads. Measure on an idle machine.
@@ -64,25 +66,32 @@ class Bench:
         run = self.peft("--method", method, "--dtype", dtype, *shape)
         return run.answer["seconds_per_step"], run.peak
 
-    def kiln_steps(self, method, model, dtype):
+    def kiln_run(self, method, model, dtype, steps):
+        """A training run of Kiln and its metrics."""
         with tempfile.TemporaryDirectory() as folder:
             run = self.run([
                 self.asked.kiln, "train", "--from", model, "--data", self.asked.data, "--out", Path(folder) / "run",
-                "--steps", self.asked.steps, "--batch-size", self.asked.rows, "--sequence-length", self.asked.length,
+                "--steps", steps, "--batch-size", self.asked.rows, "--sequence-length", self.asked.length,
                 "--set", f"stages.0.adapter={KILN[method]}", "--set", "stages.0.num_samples=0",
-                "--set", f"stages.0.eval_every={self.asked.steps}", *dtype, "--threads", self.asked.threads, "--json",
+                "--set", f"stages.0.eval_every={steps}", *dtype, "--threads", self.asked.threads, "--json",
             ])
-            rows = [json.loads(line) for line in (Path(folder) / "run/metrics.jsonl").read_text().splitlines()]
+            return run, [json.loads(line) for line in (Path(folder) / "run/metrics.jsonl").read_text().splitlines()]
+
+    def kiln_steps(self, method, model, dtype):
+        run, rows = self.kiln_run(method, model, dtype, self.asked.steps)
+        if self.asked.cpu:
+            first, _ = self.kiln_run(method, model, dtype, 1)
+            return (run.cpu - first.cpu) / (self.asked.steps - 1), run.peak
         times = [row["seconds"] - before["seconds"] for before, row in zip(rows, rows[1:]) if row["kind"] == "step"][1:]
         return sorted(times)[len(times) // 2], run.peak
 
     def cells(self, method):
         """Cells of a method: attempts that fail are shown as such, with the error on standard error."""
         forms = {"f32": (["--dtype", "f32"], "float32"), "bf16": (["--dtype", "bf16"], "bfloat16")}
-        yield attempt(lambda: f"{self.logits(method):.1e}")
+        yield attempt(lambda: f"{self.logits(method):.1e}") if not self.asked.cpu else ""
         for flags, dtype in forms.values():
             yield attempt(lambda: shown(self.kiln_steps(method, self.asked.model, flags)))
-            yield attempt(lambda: shown(self.peft_steps(method, dtype)))
+            yield attempt(lambda: shown(self.peft_steps(method, dtype))) if not self.asked.cpu else ""
         yield attempt(lambda: shown(self.kiln_steps(method, self.asked.gguf, []))) if self.asked.gguf else ""
 
 
@@ -111,6 +120,7 @@ def main():
     parser.add_argument("--rows", type=int, default=2)
     parser.add_argument("--length", type=int, default=256)
     parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--cpu", action="store_true", help="CPU time of steps, for Kiln alone; --steps of at least 2")
     asked = parser.parse_args()
     bench = Bench(asked)
     print("| method | logits | Kiln, f32 | peft, f32 | Kiln, bf16 | peft, bf16 | Kiln, packed |")
