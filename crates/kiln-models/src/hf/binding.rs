@@ -47,8 +47,8 @@ pub enum ValueMap {
     AddOne,
     /// x ↦ x − 1: a norm weight that the file stores as w + 1.
     SubtractOne,
-    /// x ↦ −eˣ: the decay rates of a state-space model, stored as logarithms.
-    NegExp,
+    /// x ↦ ln(−x): the logarithms of a state-space model's decay rates r, of which the file has −r.
+    LogNeg,
 }
 
 impl ValueMap {
@@ -57,7 +57,7 @@ impl ValueMap {
         match self {
             Self::AddOne => value + 1.0,
             Self::SubtractOne => value - 1.0,
-            Self::NegExp => -value.exp(),
+            Self::LogNeg => (-value).ln(),
         }
     }
 
@@ -66,7 +66,7 @@ impl ValueMap {
         match self {
             Self::AddOne => value - 1.0,
             Self::SubtractOne => value + 1.0,
-            Self::NegExp => (-value).ln(),
+            Self::LogNeg => -value.exp(),
         }
     }
 }

@@ -110,5 +110,7 @@ pub(super) const FAMILY: Family = Family {
             linear("blocks.{i}.feed_forward.shared.down", "model.layers.{i}.mlp.shared_experts.down_proj"),
         ],
     ],
+    // GGUF's `deepseek2` has the keys' matrix of each head transposed in a tensor of three axes, which no layout says, and one
+    // key-value head of the latents' width in its metadata.
     gguf: None,
 };

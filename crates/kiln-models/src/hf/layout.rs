@@ -343,8 +343,8 @@ mod tests {
 
     #[test]
     fn a_mapped_value_is_of_f32_and_comes_back_within_one_rounding() {
-        let file: Vec<f32> = (0..200).map(|i| 0.001 * (i as f32 - 100.3)).collect();
-        for (map, dtype) in [ValueMap::AddOne, ValueMap::SubtractOne, ValueMap::NegExp]
+        let file: Vec<f32> = (0..200).map(|i| -0.001 * (i as f32 + 0.3)).collect();
+        for (map, dtype) in [ValueMap::AddOne, ValueMap::SubtractOne, ValueMap::LogNeg]
             .into_iter()
             .flat_map(|map| DTYPES.map(|d| (map, d)))
         {

@@ -5,6 +5,7 @@
 use super::{
     Family,
     config_reader::ConfigReader,
+    gguf::{self, Gguf, GgufFields, GgufMetadata},
     keys::{Absent::*, Constant::*, Convert, Key::*},
     names::{fused, linear, same},
     template::Holes,
@@ -80,8 +81,17 @@ pub(super) const FAMILY: Family = Family {
         linear("head", "lm_head"),
         same("embedding", "lm_head.weight").if_tied(),
     ]],
-    gguf: None,
+    // llama.cpp expects biases of the convolution, and none of the linear maps.
+    gguf: Some(Gguf {
+        names: gguf::names::STATE_SPACE,
+        fixed: &[("conv_bias", Bool(true)), ("bias", Bool(false))],
+        renamed: &[("heads", "ssm.time_step_rank"), ("head_dim", INNER_KEY)],
+        ..Gguf::new("mamba2")
+    }),
 };
+
+/// The width of all heads in GGUF.
+const INNER_KEY: &str = "ssm.inner_size";
 
 /// `expand`: the width of all heads is so many times `hidden_size`. Reads the holes `hidden`, `heads` and `head_dim`.
 struct Expansion;
@@ -103,6 +113,23 @@ impl Convert for Expansion {
     fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
         let width = holes.integer("heads") * holes.integer("head_dim");
         json.insert("expand".into(), (width / holes.integer("hidden").max(1)).max(1).into());
+        Ok(())
+    }
+
+    fn read_gguf(&self, fields: &GgufFields, holes: &mut Holes) -> Result<(), ValidationError> {
+        let (width, heads) = (fields.size(INNER_KEY)?, holes.integer("heads"));
+        if !width.is_multiple_of(heads.max(1)) {
+            return Err(fields.error(INNER_KEY, format!("expected a multiple of the {heads} heads, found {width}")));
+        }
+        holes.set("head_dim", width / heads);
+        Ok(())
+    }
+
+    /// llama.cpp requires the keys of attention and feed-forward parts, with 0 for none.
+    fn write_gguf(&self, holes: &Holes, out: &mut GgufMetadata) -> Result<(), ValidationError> {
+        out.set(INNER_KEY, holes.integer("heads") * holes.integer("head_dim"));
+        out.set("attention.head_count", 0);
+        out.set("feed_forward_length", 0);
         Ok(())
     }
 }

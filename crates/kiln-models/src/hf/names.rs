@@ -108,12 +108,12 @@ impl Name {
     }
 
     /// The vector over all heads as a matrix `[heads, head width]`, or, if the tensor's name has `{e}`, as one tensor for each
-    /// head: the norm of queries or keys with weights for each head.
+    /// head: the norm of queries or keys with weights for each head. In a state-space model: `[groups, group width]`.
     pub const fn head_rows(self) -> Self {
         Self { by_rows: true, ..self }
     }
 
-    /// The tensor whose matrix has an axis of length 1 more, at this place: the filter of a convolution by channel.
+    /// The tensor with an axis of length 1 more, at this place: the filter of a convolution by channel. A bias has none.
     pub const fn with_unit_axis(self, axis: usize) -> Self {
         Self { unit_axis: Some(axis), ..self }
     }
@@ -247,7 +247,7 @@ impl Expansion<'_> {
         let shape = binding.viewed_shape(&parameter.shape);
         let is_matrix = shape.len() > 1 && found.end != ".bias";
         binding.layout.transposed = name.transposed && is_matrix;
-        binding.layout.unit_axis = name.unit_axis.filter(|_| is_matrix);
+        binding.layout.unit_axis = name.unit_axis.filter(|_| found.end != ".bias");
         binding.layout.map = name.map;
         binding.layout.row_order = self.row_order(name, index, found).filter(|_| name.interleaved);
         let experts = if name.tensor.contains("{e}") { shape.first().copied() } else { None };
@@ -304,8 +304,11 @@ impl Expansion<'_> {
         }
     }
 
-    /// Number of the heads that a parameter, a vector over all of them, consists of.
+    /// Number of the heads, or groups of a state-space model, that a parameter, a vector over all of them, consists of.
     fn head_rows(&self, parameter: &NamedParameter, layer: usize) -> usize {
+        if let Some(groups) = self.state_space_groups(layer) {
+            return groups;
+        }
         let length: usize = parameter.shape.iter().product();
         let width = match self.projection(layer) {
             Some(ProjectionConfig::Heads(heads)) => heads.head_dim.unwrap_or(self.config.hidden / heads.heads.max(1)),
@@ -318,6 +321,14 @@ impl Expansion<'_> {
     fn projection(&self, layer: usize) -> Option<&ProjectionConfig> {
         self.sublayers(layer).flat_map(|sublayer| &sublayer.parts).find_map(|part| match part {
             PartConfig::Attention(attention) => Some(&attention.projection),
+            _ => None,
+        })
+    }
+
+    /// Number of the groups of the first state-space part in a layer.
+    fn state_space_groups(&self, layer: usize) -> Option<usize> {
+        self.sublayers(layer).flat_map(|sublayer| &sublayer.parts).find_map(|part| match part {
+            PartConfig::Mamba2(mamba) => Some(mamba.groups),
             _ => None,
         })
     }

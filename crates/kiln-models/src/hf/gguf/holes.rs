@@ -62,6 +62,10 @@ const HOLES: &[(&str, Place)] = &[
     ("top_k", Size("expert_used_count")),
     ("expert_intermediate", Optional("expert_feed_forward_length")),
     ("shared_intermediate", Optional("expert_shared_feed_forward_length")),
+    // State-space models.
+    ("state_size", Size("ssm.state_size")),
+    ("groups", Size("ssm.group_count")),
+    ("conv_width", Size("ssm.conv_kernel")),
     // T5.
     ("encoder_layers", Layers("block_count")),
     ("buckets", Size("attention.relative_buckets_count")),

@@ -46,6 +46,9 @@ pub(in crate::hf) const FUSED_PART_NORMS: Groups =
 /// Encoder and decoder, as in T5.
 pub(in crate::hf) const ENCODER_DECODER: Groups = &[OUTER, T5_DECODER, T5_ENCODER];
 
+/// State-space models without attention.
+pub(in crate::hf) const STATE_SPACE: Groups = &[OUTER, MAMBA2];
+
 /// Embeddings and head. A head that is tied to the embedding has no tensor.
 const OUTER: &[Name] = &[
     same("embedding", "token_embd.weight"),
@@ -141,6 +144,27 @@ const NORMS_AFTER: &[Name] = &[
 const POST_NORMS: &[Name] = &[
     same("blocks.{i}.attention_norm", "blk.{i}.attn_output_norm"),
     same("blocks.{i}.feed_forward_norm", "blk.{i}.layer_output_norm"),
+];
+
+const MAMBA2: &[Name] = &[
+    same("norm", "output_norm"),
+    same("blocks.{i}.mixer_norm", "blk.{i}.attn_norm"),
+    fused(
+        &[
+            "blocks.{i}.mixer.gate",
+            "blocks.{i}.mixer.x",
+            "blocks.{i}.mixer.b",
+            "blocks.{i}.mixer.c",
+            "blocks.{i}.mixer.dt",
+        ],
+        "blk.{i}.ssm_in",
+    ),
+    fused(&["blocks.{i}.mixer.x_conv", "blocks.{i}.mixer.b_conv", "blocks.{i}.mixer.c_conv"], "blk.{i}.ssm_conv1d"),
+    same("blocks.{i}.mixer.dt_bias", "blk.{i}.ssm_dt.bias"),
+    same("blocks.{i}.mixer.a_log", "blk.{i}.ssm_a").mapped(ValueMap::LogNeg).with_unit_axis(1),
+    same("blocks.{i}.mixer.d", "blk.{i}.ssm_d").with_unit_axis(1),
+    same("blocks.{i}.mixer.norm", "blk.{i}.ssm_norm").head_rows(),
+    linear("blocks.{i}.mixer.out", "blk.{i}.ssm_out"),
 ];
 
 const T5_DECODER: &[Name] = &[
