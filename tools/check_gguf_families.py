@@ -46,6 +46,14 @@ ASSUMED = {
 }
 # What llama.cpp does otherwise than the reference.
 KNOWN = {"phi3-window": "llama.cpp ignores the windows of this architecture"}
+# What its converter does otherwise.
+CONVERTER = {
+    "gpt_bigcode-heads-changed": "the converter leaves q, k and v of each head together, where llama.cpp reads all q first",
+    "falcon-query-changed": "the converter has no single key-value head without `multi_query` and with parallel norms",
+    "stablelm-heads-changed": "the converter expects as many key-value heads as query heads",
+}
+# Names of classes that the converter spells otherwise.
+SPELLED = {"MptForCausalLM": "MPTForCausalLM"}
 
 
 def architecture(reader):
@@ -71,7 +79,7 @@ def converted(folder, home, tokenizer=None):
 
     settings = json.loads((folder / "config.json").read_text())
     try:
-        kind = conversion.get_model_class(settings["architectures"][0])
+        kind = conversion.get_model_class(SPELLED.get(name := settings["architectures"][0], name))
     except NotImplementedError:
         return None
     # Keys that the reference code no longer writes, and that the converter reads.
@@ -215,9 +223,14 @@ def main():
             try:
                 theirs = converted(folder, Path(home))
                 same = "not converted" if theirs is None else f"{len(theirs.tensors)} equal"
-                told += [] if theirs is None else compare(reader, theirs)
+                differences = [] if theirs is None else compare(reader, theirs)
+                if path.stem in CONVERTER:
+                    same = f"{len(theirs.tensors) - len(differences)} of {len(theirs.tensors)} equal"
+                else:
+                    told += differences
             except (AssertionError, AttributeError, KeyError, RuntimeError, ValueError, TypeError) as error:
-                same = f"not converted: {type(error).__name__} {error}"
+                same = "not converted"
+                print(f"{path.stem}: {type(error).__name__} {error}")
         try:
             gap = outputs(path, folder, config)
         except AssertionError as error:
@@ -225,7 +238,7 @@ def main():
         most = GELU_TOLERANCE if config["model_type"] in GELU else TOLERANCE
         if not gap <= most and path.stem not in KNOWN:
             told.append(f"outputs differ by {gap:.1e}")
-        note = KNOWN.get(path.stem, "")
+        note = KNOWN.get(path.stem) or CONVERTER.get(path.stem, "")
         lines.append(f"| {path.stem} | {architecture(reader)} | {same} | {gap:.1e} | {note} |")
         print(lines[-1], *told, sep="\n    ")
         failed += [f"{path.stem}: {reason}" for reason in told]
