@@ -41,6 +41,7 @@ GELU = set(
 # Keys that the converter does not take from config.json.
 ASSUMED = {
     "falcon": ("feed_forward_length",),
+    "mpt": ("layer_norm_epsilon",),
     "phi2": ("feed_forward_length", "head_count_kv"),
     "starcoder": ("feed_forward_length", "head_count_kv"),
 }
@@ -49,7 +50,7 @@ KNOWN = {"phi3-window": "llama.cpp ignores the windows of this architecture"}
 # What its converter does otherwise.
 CONVERTER = {
     "gpt_bigcode-heads-changed": "the converter leaves q, k and v of each head together, where llama.cpp reads all q first",
-    "falcon-query-changed": "the converter has no single key-value head without `multi_query` and with parallel norms",
+    "falcon-query-changed": "the converter reads `num_kv_heads`, which `multi_query` overrides",
     "stablelm-heads-changed": "the converter expects as many key-value heads as query heads",
 }
 # Names of classes that the converter spells otherwise.

@@ -4,7 +4,7 @@
 //! head. The entry of a linear layer or a norm names the layer; `.weight` and `.bias` follow, whichever the model has.
 
 use super::{
-    binding::{Binding, Slice, ValueMap},
+    binding::{Binding, HeadAxis, Slice, ValueMap},
     row_permutation::RowPermutation,
 };
 use crate::{
@@ -28,6 +28,8 @@ pub(super) struct Name {
     by_rows: bool,
     /// Axis of length 1 that the tensor has and the parameter lacks.
     unit_axis: Option<usize>,
+    /// Whether the tensor has a matrix for each head.
+    head_matrices: bool,
     /// Function of the file's values that gives the parameter's.
     map: Option<ValueMap>,
     /// Whether the rows of q and k are in the order of interleaved rotary pairs.
@@ -84,6 +86,7 @@ pub(super) const fn same(parameter: &'static str, tensor: &'static str) -> Name 
         fusion: Fusion::Sequential,
         by_rows: false,
         unit_axis: None,
+        head_matrices: false,
         map: None,
         interleaved: false,
         ends: &[],
@@ -116,6 +119,11 @@ impl Name {
     /// The tensor with an axis of length 1 more, at this place: the filter of a convolution by channel. A bias has none.
     pub const fn with_unit_axis(self, axis: usize) -> Self {
         Self { unit_axis: Some(axis), ..self }
+    }
+
+    /// The tensor with a matrix for each head, along a first axis.
+    pub const fn head_matrices(self) -> Self {
+        Self { head_matrices: true, ..self }
     }
 
     /// The tensor with values of which `map` gives the parameter's.
@@ -249,6 +257,11 @@ impl Expansion<'_> {
         binding.layout.transposed = name.transposed && is_matrix;
         binding.layout.unit_axis = name.unit_axis.filter(|_| found.end != ".bias");
         binding.layout.map = name.map;
+        let heads = self.head_counts(found.layer())[0];
+        binding.layout.heads = (name.head_matrices && is_matrix).then_some(match name.transposed {
+            true => HeadAxis::Rows(heads),
+            false => HeadAxis::Columns(heads),
+        });
         binding.layout.row_order = self.row_order(name, index, found).filter(|_| name.interleaved);
         let experts = if name.tensor.contains("{e}") { shape.first().copied() } else { None };
         if matches!(name.parameters, Parameters::Fused(_)) {
