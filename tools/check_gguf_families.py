@@ -50,6 +50,8 @@ KNOWN = {"phi3-window": "llama.cpp ignores the windows of this architecture"}
 # What its converter does otherwise.
 CONVERTER = {
     "gpt_bigcode-heads-changed": "the converter leaves q, k and v of each head together, where llama.cpp reads all q first",
+    "deepseek_v3-groups-changed": "the converter needs a newer gguf package",
+    "deepseek_v3-plain-changed": "the converter needs a newer gguf package",
     "falcon-query-changed": "the converter reads `num_kv_heads`, which `multi_query` overrides",
     "stablelm-heads-changed": "the converter expects as many key-value heads as query heads",
 }

@@ -157,8 +157,8 @@ const LATENT_ATTENTION: &[Name] = &[
     linear("blocks.{i}.attention.q", "blk.{i}.attn_q_b").with("blocks.{i}.attention.q_down.weight"),
     fused(&["blocks.{i}.attention.kv_down", "blocks.{i}.attention.k_rope"], "blk.{i}.attn_kv_a_mqa"),
     same("blocks.{i}.attention.kv_norm", "blk.{i}.attn_kv_a_norm"),
-    linear("blocks.{i}.attention.k", "blk.{i}.attn_k_b").not_transposed().head_matrices(),
-    linear("blocks.{i}.attention.v", "blk.{i}.attn_v_b").head_matrices(),
+    linear("blocks.{i}.attention.k", "blk.{i}.attn_k_b.weight").not_transposed().head_matrices(),
+    linear("blocks.{i}.attention.v", "blk.{i}.attn_v_b.weight").head_matrices(),
     linear("blocks.{i}.attention.o", "blk.{i}.attn_output"),
 ];
 
