@@ -41,11 +41,22 @@ GELU = set(
 # Keys that the converter does not take from config.json.
 ASSUMED = {
     "falcon": ("feed_forward_length",),
+    "mpt": ("layer_norm_epsilon",),
     "phi2": ("feed_forward_length", "head_count_kv"),
     "starcoder": ("feed_forward_length", "head_count_kv"),
 }
 # What llama.cpp does otherwise than the reference.
 KNOWN = {"phi3-window": "llama.cpp ignores the windows of this architecture"}
+# What its converter does otherwise.
+CONVERTER = {
+    "gpt_bigcode-heads-changed": "the converter leaves q, k and v of each head together, where llama.cpp reads all q first",
+    "deepseek_v3-groups-changed": "the converter needs a newer gguf package",
+    "deepseek_v3-plain-changed": "the converter needs a newer gguf package",
+    "falcon-query-changed": "the converter reads `num_kv_heads`, which `multi_query` overrides",
+    "stablelm-heads-changed": "the converter expects as many key-value heads as query heads",
+}
+# Names of classes that the converter spells otherwise.
+SPELLED = {"MptForCausalLM": "MPTForCausalLM"}
 
 
 def architecture(reader):
@@ -71,7 +82,7 @@ def converted(folder, home, tokenizer=None):
 
     settings = json.loads((folder / "config.json").read_text())
     try:
-        kind = conversion.get_model_class(settings["architectures"][0])
+        kind = conversion.get_model_class(SPELLED.get(name := settings["architectures"][0], name))
     except NotImplementedError:
         return None
     # Keys that the reference code no longer writes, and that the converter reads.
@@ -103,7 +114,10 @@ def compare(ours, theirs):
     told = [f"tensors only in one: {sorted(left.keys() ^ right.keys())}"] if left.keys() != right.keys() else []
     for name in left.keys() & right.keys():
         a, b = (gguf.quants.dequantize(t.data, t.tensor_type) for t in (left[name], right[name]))
-        if name != "rope_freqs.weight" and not np.array_equal(a.reshape(b.shape) if a.size == b.size else a, b):
+        a = a.reshape(b.shape) if a.size == b.size else a
+        # Exponentials of two programs differ by a rounding.
+        equal = np.allclose(a, b, rtol=2e-7, atol=0) if name.endswith("ssm_a") else np.array_equal(a, b)
+        if name != "rope_freqs.weight" and not equal:
             told.append(f"{name} differs")
     prefix = architecture(ours) + "."
     ends = ("context_length", "dimension_count", *ASSUMED.get(architecture(ours), ()))
@@ -168,6 +182,11 @@ def outputs(path, folder, config):
     kind = config["model_type"]
     name = config["architectures"][0]
     model = getattr(transformers, name).from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+    if kind == "mpt":
+        # The reference computes with 8 whatever the configuration says.
+        most = config["attn_config"]["alibi_bias_max"]
+        slopes = model.transformer.build_mpt_alibi_tensor
+        model.transformer.build_mpt_alibi_tensor = lambda *sizes, device: slopes(*sizes, most, device)
     embeds = kind in ("bert", "roberta", "modernbert")
     llama, gaps = Llama(path, embeds), []
     for ids in IDS:
@@ -207,9 +226,14 @@ def main():
             try:
                 theirs = converted(folder, Path(home))
                 same = "not converted" if theirs is None else f"{len(theirs.tensors)} equal"
-                told += [] if theirs is None else compare(reader, theirs)
+                differences = [] if theirs is None else compare(reader, theirs)
+                if path.stem in CONVERTER:
+                    same = f"{len(theirs.tensors) - len(differences)} of {len(theirs.tensors)} equal"
+                else:
+                    told += differences
             except (AssertionError, AttributeError, KeyError, RuntimeError, ValueError, TypeError) as error:
-                same = f"not converted: {type(error).__name__} {error}"
+                same = "not converted"
+                print(f"{path.stem}: {type(error).__name__} {error}")
         try:
             gap = outputs(path, folder, config)
         except AssertionError as error:
@@ -217,7 +241,7 @@ def main():
         most = GELU_TOLERANCE if config["model_type"] in GELU else TOLERANCE
         if not gap <= most and path.stem not in KNOWN:
             told.append(f"outputs differ by {gap:.1e}")
-        note = KNOWN.get(path.stem, "")
+        note = KNOWN.get(path.stem) or CONVERTER.get(path.stem, "")
         lines.append(f"| {path.stem} | {architecture(reader)} | {same} | {gap:.1e} | {note} |")
         print(lines[-1], *told, sep="\n    ")
         failed += [f"{path.stem}: {reason}" for reason in told]

@@ -34,10 +34,21 @@ pub struct TensorLayout {
     pub slice: Option<Slice>,
     /// Axis of length 1 that the file's tensor has and the parameter lacks. The axis of a slice is before it.
     pub unit_axis: Option<usize>,
+    /// Axis of heads that the file's matrix has in front. `None`: the file's matrix has two axes.
+    pub heads: Option<HeadAxis>,
     /// Function of the file's values that gives the parameter's. `None`: the values as they are.
     pub map: Option<ValueMap>,
     /// Another order of the rows in the file, after the slice. `None`: the same order.
     pub row_order: Option<RowPermutation>,
+}
+
+/// A matrix of all heads as one matrix for each head, before a transposition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadAxis {
+    /// So many heads share the rows: `[heads, rows / heads, columns]`.
+    Rows(usize),
+    /// So many heads share the columns: `[heads, rows, columns / heads]`.
+    Columns(usize),
 }
 
 /// A function of values, with its inverse.
@@ -47,8 +58,8 @@ pub enum ValueMap {
     AddOne,
     /// x ↦ x − 1: a norm weight that the file stores as w + 1.
     SubtractOne,
-    /// x ↦ −eˣ: the decay rates of a state-space model, stored as logarithms.
-    NegExp,
+    /// x ↦ ln(−x): the logarithms of a state-space model's decay rates r, of which the file has −r.
+    LogNeg,
 }
 
 impl ValueMap {
@@ -57,7 +68,7 @@ impl ValueMap {
         match self {
             Self::AddOne => value + 1.0,
             Self::SubtractOne => value - 1.0,
-            Self::NegExp => -value.exp(),
+            Self::LogNeg => (-value).ln(),
         }
     }
 
@@ -66,7 +77,7 @@ impl ValueMap {
         match self {
             Self::AddOne => value - 1.0,
             Self::SubtractOne => value + 1.0,
-            Self::NegExp => (-value).ln(),
+            Self::LogNeg => -value.exp(),
         }
     }
 }
@@ -172,6 +183,12 @@ impl TensorLayout {
         }
         if let Some(axis) = self.unit_axis {
             shape.insert(axis.min(shape.len()), 1);
+        }
+        if let (Some(heads), [rows, columns]) = (self.heads, &shape[..]) {
+            shape = match heads {
+                HeadAxis::Rows(heads) => vec![heads, rows / heads.max(1), *columns],
+                HeadAxis::Columns(heads) => vec![heads, *rows, columns / heads.max(1)],
+            };
         }
         shape
     }

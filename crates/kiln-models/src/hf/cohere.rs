@@ -33,7 +33,7 @@ pub(super) const FAMILY: Family = Family {
         Flag("tie_word_embeddings", "tied", true),
         Converted(&Rotary { theta: 500_000.0, interleaved: true, ..Rotary::scaled(8192) }),
         Flag("attention_bias", "bias", false),
-        Converted(&EachHeadNorm("use_qk_norm")),
+        Converted(&EachHeadNorm { key: "use_qk_norm", gguf_layers: 64 }),
         Converted(&LogitScale { key: "logit_scale", absent: 0.0625, divides: false }),
         NoDropout("attention_dropout"),
         Only("is_causal", Bool(true)),

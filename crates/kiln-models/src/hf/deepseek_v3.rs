@@ -6,12 +6,14 @@
 
 use super::{
     Family,
+    gguf::{self, Gguf},
     keys::{Absent::*, Constant::*, Key::*},
     latent_rotary::LatentRotary,
     llama_like,
     names::{fused, linear, same},
     rope::Rotary,
     scales::Multiple,
+    sigmoid_router::SigmoidRouter,
     sparse_layers::FirstLayersDense,
 };
 
@@ -43,6 +45,7 @@ pub(super) const FAMILY: Family = Family {
         Converted(&Multiple {
             key: "n_shared_experts",
             hole: "shared_intermediate",
+            gguf: "expert_shared_count",
             of: "expert_intermediate",
             absent: 1,
         }),
@@ -52,6 +55,7 @@ pub(super) const FAMILY: Family = Family {
         Size("topk_group", "topk_group", Is(4)),
         Flag("norm_topk_prob", "norm_topk", true),
         Float("routed_scaling_factor", "routed_scaling", 2.5),
+        Converted(&SigmoidRouter),
         Only("moe_layer_freq", Whole(1)),
         Only("scoring_func", Text("sigmoid")),
         Only("topk_method", Text("noaux_tc")),
@@ -110,5 +114,5 @@ pub(super) const FAMILY: Family = Family {
             linear("blocks.{i}.feed_forward.shared.down", "model.layers.{i}.mlp.shared_experts.down_proj"),
         ],
     ],
-    gguf: None,
+    gguf: Some(Gguf { names: gguf::names::LATENT, fixed: &[("bias", Bool(false))], ..Gguf::new("deepseek2") }),
 };

@@ -5,8 +5,9 @@
 
 use super::{
     config_reader::ConfigReader,
+    gguf::{GgufFields, GgufMetadata, read_rotary, write_rotary},
     keys::Convert,
-    rope::{self, Rotary},
+    rope::{self, Rotary, RotaryClass},
     template::Holes,
 };
 use kiln_nn::position::{PositionConfig, RotaryEmbeddingConfig, RotaryScaling};
@@ -51,6 +52,19 @@ fn position(holes: &Holes) -> Option<RotaryEmbeddingConfig> {
     }
 }
 
+/// The width of a query of a head, with positions, in GGUF.
+const QUERY_KEY: &str = "attention.key_length_mla";
+/// A tenth of `mscale_all_dim` in GGUF.
+const ALL_DIM_KEY: &str = "rope.scaling.yarn_log_multiplier";
+
+/// The value of `mscale_all_dim` in a file, whose numbers have 32 bits.
+fn read_all_dim(fields: &GgufFields) -> Result<f64, ValidationError> {
+    match fields.float(ALL_DIM_KEY)?.filter(|number| *number != 0.0) {
+        Some(number) => Ok((number * 1e7).round() / 1e6),
+        None => Err(fields.error(ALL_DIM_KEY, "expected a number, as yarn needs here, found none")),
+    }
+}
+
 impl Convert for LatentRotary {
     fn read(&self, fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
         self.rotary.read(fields, holes)?;
@@ -77,6 +91,44 @@ impl Convert for LatentRotary {
         json.insert("rope_interleave".into(), rotary.interleaved.into());
         if let (Some(scale), RotaryScaling::Yarn(yarn)) = (holes.get("score_scale").as_f64(), &rotary.scaling) {
             json["rope_parameters"]["mscale_all_dim"] = all_dim(scale, yarn.factor, holes).into();
+        }
+        Ok(())
+    }
+
+    /// llama.cpp rotates interleaved pairs, and has no factor of cosines and sines.
+    fn read_gguf(&self, fields: &GgufFields, holes: &mut Holes) -> Result<(), ValidationError> {
+        let (query, rope) = (fields.size(QUERY_KEY)?, holes.integer("rope"));
+        if query <= rope {
+            return Err(fields.error(QUERY_KEY, format!("expected more than the {rope} rotated, found {query}")));
+        }
+        holes.set("nope", query - rope);
+        let mut rotary = read_rotary(fields, RotaryClass::Scaled, rope)?;
+        rotary.interleaved = true;
+        let mut scale = None;
+        if let RotaryScaling::Yarn(yarn) = &mut rotary.scaling {
+            yarn.attention_factor = Some(1.0);
+            scale = Some(score_scale(read_all_dim(fields)?, yarn.factor, holes));
+        }
+        holes.set("score_scale", scale);
+        holes.set("position", serde_json::to_value(PositionConfig::Rotary(rotary)).unwrap_or_default());
+        Ok(())
+    }
+
+    fn write_gguf(&self, holes: &Holes, out: &mut GgufMetadata) -> Result<(), ValidationError> {
+        let (rank, rope) = (holes.integer("kv_rank"), holes.integer("rope"));
+        out.set(QUERY_KEY, holes.integer("nope") + rope);
+        out.set("attention.head_count_kv", 1);
+        out.set("attention.key_length", rank + rope);
+        out.set("attention.value_length", rank);
+        let Some(rotary) = position(holes) else { return Ok(()) };
+        write_rotary(&rotary, rope, out)?;
+        match (&rotary.scaling, holes.get("score_scale").as_f64()) {
+            (RotaryScaling::Yarn(yarn), Some(scale)) => out.set(ALL_DIM_KEY, 0.1 * all_dim(scale, yarn.factor, holes)),
+            (RotaryScaling::Yarn(_), None) => {
+                let reason = format!("GGUF's `{}` has yarn with `mscale_all_dim` only", out.gguf.architecture);
+                return Err(ValidationError::new("model.position.rotary.scaling.yarn", reason));
+            }
+            _ => {}
         }
         Ok(())
     }

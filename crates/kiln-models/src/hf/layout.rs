@@ -4,7 +4,7 @@
 //! f32 and gives f32: the one rounding to 16 bits is that of a file that is written.
 
 use super::{
-    binding::{Slice, TensorLayout, transpose_shape},
+    binding::{HeadAxis, Slice, TensorLayout, transpose_shape},
     row_permutation::RowPermutation,
 };
 use crate::tensors::StoredTensor;
@@ -27,6 +27,12 @@ struct Pieces {
 }
 
 impl Pieces {
+    /// The rows of one matrix for each head, side by side.
+    fn by_head([heads, rows, width]: [usize; 3]) -> Self {
+        let starts = (0..rows).flat_map(|row| (0..heads).map(move |head| (head * rows + row) * width)).collect();
+        Self { starts, width, shape: vec![rows, heads * width] }
+    }
+
     /// The pieces with whole rows, of one element in a vector, in another order.
     fn with_row_order(self, order: RowPermutation) -> Self {
         let Self { starts, width, shape } = self;
@@ -62,7 +68,7 @@ impl TensorLayout {
     pub(super) fn slice_rows(&self, tensor: PackedMatrix, shape: &[usize]) -> Option<PackedMatrix> {
         let (_, outer) = shape.split_last()?;
         match self.slice {
-            _ if self.map.is_some() || self.unit_axis.is_some() => None,
+            _ if self.map.is_some() || self.unit_axis.is_some() || self.heads.is_some() => None,
             None if self.row_order.is_none() => Some(tensor),
             None => Some(tensor.select_rows(self.element_ranges(outer).into_iter().flatten())),
             Some(slice) if slice.axis < outer.len() => {
@@ -106,7 +112,7 @@ impl TensorLayout {
     /// # Panics
     /// If the slice's axis is not one of the shape's.
     pub fn part_shape(&self, tensor: &[usize]) -> Vec<usize> {
-        let mut shape = self.without_unit_axis(tensor);
+        let mut shape = self.matrix_shape(tensor);
         if let Some(slice) = self.slice {
             shape[slice.axis] = slice.groups * slice.width;
         }
@@ -132,7 +138,7 @@ impl TensorLayout {
                 gather_rows(bytes, size, &starts, width, &mut part);
                 copy_bytes(&transposed(&part, size, [*height, *row]), out);
             }
-            _ if self.slice.is_none() && self.row_order.is_none() => copy_bytes(bytes, out),
+            _ if self.is_in_order() => copy_bytes(bytes, out),
             _ => gather_rows(bytes, size, &starts, width, out),
         }
     }
@@ -158,7 +164,7 @@ impl TensorLayout {
             (true, [.., height, width]) => transposed(parameter.as_bytes(), size, [*height, *width]),
             _ => copied_bytes(parameter.as_bytes()),
         };
-        if self.slice.is_none() && self.row_order.is_none() {
+        if self.is_in_order() {
             return TensorData::from_bytes_vec(part, shape, dtype);
         }
         let mut bytes = match tensor {
@@ -172,7 +178,10 @@ impl TensorLayout {
 
     /// The pieces of a tensor of this shape that the parameter consists of, in the parameter's order of rows.
     fn pieces(&self, shape: &[usize]) -> Pieces {
-        let pieces = self.sliced_pieces(&self.without_unit_axis(shape));
+        let pieces = match (self.heads, shape) {
+            (Some(HeadAxis::Columns(_)), [heads, rows, width]) => Pieces::by_head([*heads, *rows, *width]),
+            _ => self.sliced_pieces(&self.matrix_shape(shape)),
+        };
         match self.row_order {
             None => pieces,
             Some(order) => pieces.with_row_order(order),
@@ -193,13 +202,22 @@ impl TensorLayout {
         Pieces { starts, width, shape }
     }
 
-    /// The shape of a tensor without the axis of length 1 that the parameter lacks.
-    fn without_unit_axis(&self, tensor: &[usize]) -> Vec<usize> {
+    /// Whether the elements are in the parameter's order in the file, apart from a transposition.
+    fn is_in_order(&self) -> bool {
+        self.slice.is_none() && self.row_order.is_none() && !matches!(self.heads, Some(HeadAxis::Columns(_)))
+    }
+
+    /// The shape of a tensor without the axis of length 1, or of heads, that the parameter lacks.
+    fn matrix_shape(&self, tensor: &[usize]) -> Vec<usize> {
         let mut shape = tensor.to_vec();
         if let Some(axis) = self.unit_axis.filter(|axis| *axis < shape.len()) {
             shape.remove(axis);
         }
-        shape
+        match (self.heads, &shape[..]) {
+            (Some(HeadAxis::Rows(_)), [heads, rows, columns]) => vec![heads * rows, *columns],
+            (Some(HeadAxis::Columns(_)), [heads, rows, columns]) => vec![*rows, heads * columns],
+            _ => shape,
+        }
     }
 
     /// Elements of a tensor of this shape that the parameter is read from, as ranges of row-major indices in the order of the
@@ -312,6 +330,26 @@ mod tests {
     }
 
     #[test]
+    fn matrices_of_heads_are_put_side_by_side_and_apart() {
+        // Two heads of two rows and three columns.
+        let file = TensorData::new((0..12).map(|i| i as f32).collect::<Vec<_>>(), [2, 2, 3]);
+        let columns = [0.0, 1.0, 2.0, 6.0, 7.0, 8.0, 3.0, 4.0, 5.0, 9.0, 10.0, 11.0];
+        let rows = [0.0, 3.0, 6.0, 9.0, 1.0, 4.0, 7.0, 10.0, 2.0, 5.0, 8.0, 11.0];
+        let transposed_columns = [0.0, 3.0, 1.0, 4.0, 2.0, 5.0, 6.0, 9.0, 7.0, 10.0, 8.0, 11.0];
+        for (heads, transposed, shape, expected) in [
+            (HeadAxis::Columns(2), false, [2, 6], columns),
+            (HeadAxis::Rows(2), true, [3, 4], rows),
+            (HeadAxis::Columns(2), true, [6, 2], transposed_columns),
+        ] {
+            let layout = TensorLayout { heads: Some(heads), transposed, ..TensorLayout::default() };
+            assert_eq!(layout.file_shape(&shape), [2, 2, 3]);
+            let parameter = layout.extract(file.clone());
+            assert_eq!((parameter.shape().to_vec(), values(&parameter)), (shape.to_vec(), expected.to_vec()));
+            assert_eq!(layout.insert(parameter, None), file);
+        }
+    }
+
+    #[test]
     fn rows_in_the_order_of_interleaved_pairs_are_put_in_order_and_back() {
         // Two heads of four rows behind two other rows, and the bias of the heads.
         let (slice, row_order) = (Some(Slice::contiguous(0, 2, 8, 10)), Some(RowPermutation { heads: 2 }));
@@ -343,8 +381,8 @@ mod tests {
 
     #[test]
     fn a_mapped_value_is_of_f32_and_comes_back_within_one_rounding() {
-        let file: Vec<f32> = (0..200).map(|i| 0.001 * (i as f32 - 100.3)).collect();
-        for (map, dtype) in [ValueMap::AddOne, ValueMap::SubtractOne, ValueMap::NegExp]
+        let file: Vec<f32> = (0..200).map(|i| -0.001 * (i as f32 + 0.3)).collect();
+        for (map, dtype) in [ValueMap::AddOne, ValueMap::SubtractOne, ValueMap::LogNeg]
             .into_iter()
             .flat_map(|map| DTYPES.map(|d| (map, d)))
         {

@@ -92,6 +92,8 @@ pub(super) const FAMILY: Family = Family {
         linear("head.weight", "decoder.weight"),
         linear("head.classes", "classifier"),
     ]],
+    // GGUF's `modern-bert` has two rotary bases and a window to both sides, for which `LayerRotary` and `LocalAttention` have no
+    // metadata.
     gguf: None,
 };
 

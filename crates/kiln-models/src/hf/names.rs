@@ -4,7 +4,7 @@
 //! head. The entry of a linear layer or a norm names the layer; `.weight` and `.bias` follow, whichever the model has.
 
 use super::{
-    binding::{Binding, Slice, ValueMap},
+    binding::{Binding, HeadAxis, Slice, ValueMap},
     row_permutation::RowPermutation,
 };
 use crate::{
@@ -28,6 +28,8 @@ pub(super) struct Name {
     by_rows: bool,
     /// Axis of length 1 that the tensor has and the parameter lacks.
     unit_axis: Option<usize>,
+    /// Whether the tensor has a matrix for each head.
+    head_matrices: bool,
     /// Function of the file's values that gives the parameter's.
     map: Option<ValueMap>,
     /// Whether the rows of q and k are in the order of interleaved rotary pairs.
@@ -84,6 +86,7 @@ pub(super) const fn same(parameter: &'static str, tensor: &'static str) -> Name 
         fusion: Fusion::Sequential,
         by_rows: false,
         unit_axis: None,
+        head_matrices: false,
         map: None,
         interleaved: false,
         ends: &[],
@@ -108,14 +111,19 @@ impl Name {
     }
 
     /// The vector over all heads as a matrix `[heads, head width]`, or, if the tensor's name has `{e}`, as one tensor for each
-    /// head: the norm of queries or keys with weights for each head.
+    /// head: the norm of queries or keys with weights for each head. In a state-space model: `[groups, group width]`.
     pub const fn head_rows(self) -> Self {
         Self { by_rows: true, ..self }
     }
 
-    /// The tensor whose matrix has an axis of length 1 more, at this place: the filter of a convolution by channel.
+    /// The tensor with an axis of length 1 more, at this place: the filter of a convolution by channel. A bias has none.
     pub const fn with_unit_axis(self, axis: usize) -> Self {
         Self { unit_axis: Some(axis), ..self }
+    }
+
+    /// The tensor with a matrix for each head, along a first axis.
+    pub const fn head_matrices(self) -> Self {
+        Self { head_matrices: true, ..self }
     }
 
     /// The tensor with values of which `map` gives the parameter's.
@@ -247,8 +255,13 @@ impl Expansion<'_> {
         let shape = binding.viewed_shape(&parameter.shape);
         let is_matrix = shape.len() > 1 && found.end != ".bias";
         binding.layout.transposed = name.transposed && is_matrix;
-        binding.layout.unit_axis = name.unit_axis.filter(|_| is_matrix);
+        binding.layout.unit_axis = name.unit_axis.filter(|_| found.end != ".bias");
         binding.layout.map = name.map;
+        let heads = self.head_counts(found.layer())[0];
+        binding.layout.heads = (name.head_matrices && is_matrix).then_some(match name.transposed {
+            true => HeadAxis::Rows(heads),
+            false => HeadAxis::Columns(heads),
+        });
         binding.layout.row_order = self.row_order(name, index, found).filter(|_| name.interleaved);
         let experts = if name.tensor.contains("{e}") { shape.first().copied() } else { None };
         if matches!(name.parameters, Parameters::Fused(_)) {
@@ -304,8 +317,11 @@ impl Expansion<'_> {
         }
     }
 
-    /// Number of the heads that a parameter, a vector over all of them, consists of.
+    /// Number of the heads, or groups of a state-space model, that a parameter, a vector over all of them, consists of.
     fn head_rows(&self, parameter: &NamedParameter, layer: usize) -> usize {
+        if let Some(groups) = self.state_space_groups(layer) {
+            return groups;
+        }
         let length: usize = parameter.shape.iter().product();
         let width = match self.projection(layer) {
             Some(ProjectionConfig::Heads(heads)) => heads.head_dim.unwrap_or(self.config.hidden / heads.heads.max(1)),
@@ -318,6 +334,14 @@ impl Expansion<'_> {
     fn projection(&self, layer: usize) -> Option<&ProjectionConfig> {
         self.sublayers(layer).flat_map(|sublayer| &sublayer.parts).find_map(|part| match part {
             PartConfig::Attention(attention) => Some(&attention.projection),
+            _ => None,
+        })
+    }
+
+    /// Number of the groups of the first state-space part in a layer.
+    fn state_space_groups(&self, layer: usize) -> Option<usize> {
+        self.sublayers(layer).flat_map(|sublayer| &sublayer.parts).find_map(|part| match part {
+            PartConfig::Mamba2(mamba) => Some(mamba.groups),
             _ => None,
         })
     }

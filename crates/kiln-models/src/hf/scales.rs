@@ -44,6 +44,8 @@ pub(super) struct Multiple {
     pub key: &'static str,
     /// The hole.
     pub hole: &'static str,
+    /// The key in GGUF.
+    pub gguf: &'static str,
     /// The hole that is multiplied.
     pub of: &'static str,
     /// Value of an absent key.
@@ -179,6 +181,16 @@ impl Convert for Multiple {
             let factor = holes.integer(self.hole) / holes.integer(self.of).max(1);
             json.insert(self.key.into(), factor.max(1).into());
         }
+        Ok(())
+    }
+
+    fn read_gguf(&self, fields: &GgufFields, holes: &mut Holes) -> Result<(), ValidationError> {
+        holes.set(self.hole, fields.size(self.gguf)?.saturating_mul(holes.integer(self.of)));
+        Ok(())
+    }
+
+    fn write_gguf(&self, holes: &Holes, out: &mut GgufMetadata) -> Result<(), ValidationError> {
+        out.set(self.gguf, holes.integer(self.hole) / holes.integer(self.of).max(1));
         Ok(())
     }
 }

@@ -1,6 +1,11 @@
 //! Layers with a mixture of experts: `mlp_only_layers` and `decoder_sparse_step`, or `first_k_dense_replace`.
 
-use super::{config_reader::ConfigReader, keys::Convert, template::Holes};
+use super::{
+    config_reader::ConfigReader,
+    gguf::{GgufFields, GgufMetadata},
+    keys::Convert,
+    template::Holes,
+};
 use kiln_spec::ValidationError;
 use serde_json::{Map, Value};
 
@@ -13,6 +18,9 @@ pub(super) struct FirstLayersDense {
     /// Value of an absent key.
     pub absent: usize,
 }
+
+/// Number of the first layers without experts in GGUF.
+const DENSE_KEY: &str = "leading_dense_block_count";
 
 impl Convert for SparseLayers {
     fn read(&self, fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
@@ -47,6 +55,17 @@ impl Convert for FirstLayersDense {
     fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
         let dense = holes.layers("sparse").iter().take_while(|sparse| **sparse == false).count();
         json.insert("first_k_dense_replace".into(), dense.into());
+        Ok(())
+    }
+
+    fn read_gguf(&self, fields: &GgufFields, holes: &mut Holes) -> Result<(), ValidationError> {
+        let dense = fields.integer(DENSE_KEY)?.unwrap_or(0);
+        holes.set("sparse", (0..holes.integer("layers")).map(|layer| layer >= dense).collect::<Vec<_>>());
+        Ok(())
+    }
+
+    fn write_gguf(&self, holes: &Holes, out: &mut GgufMetadata) -> Result<(), ValidationError> {
+        out.set(DENSE_KEY, holes.layers("sparse").iter().take_while(|sparse| **sparse == false).count());
         Ok(())
     }
 }

@@ -32,7 +32,7 @@ pub(super) const FAMILY: Family = Family {
         Flag("tie_word_embeddings", "tied", false),
         Converted(&Rotary::partial(4096, 0.25)),
         Flag("use_qkv_bias", "bias", false),
-        Converted(&EachHeadNorm("qk_layernorm")),
+        Converted(&EachHeadNorm { key: "qk_layernorm", gguf_layers: 0 }),
         Flag("use_parallel_residual", "parallel", false),
         NoDropout("hidden_dropout"),
         NoDropout("attention_dropout"),

@@ -175,7 +175,16 @@ impl Plan<'_> {
 /// The table of position embeddings. RoBERTa's has rows before the first position, which GGUF files leave out.
 const POSITION_TABLE: &str = "position_embd.weight";
 /// Tables that llama.cpp reads as F32 only.
-const F32_TABLES: [&str; 4] = [POSITION_TABLE, "token_types.weight", "attn_rel_b.weight", "ffn_gate_inp.weight"];
+const F32_TABLES: [&str; 8] = [
+    POSITION_TABLE,
+    "token_types.weight",
+    "attn_rel_b.weight",
+    "ffn_gate_inp.weight",
+    "ssm_conv1d.weight",
+    "ssm_norm.weight",
+    "ssm_a",
+    "ssm_d",
+];
 
 /// Returns a tensor without its first `count` rows.
 fn skip_rows(tensor: TensorData, count: usize) -> TensorData {

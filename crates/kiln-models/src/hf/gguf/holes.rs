@@ -14,6 +14,8 @@ pub(super) enum HoleSource {
     Layers(&'static str),
     /// A size; absent: that of the family's class.
     Optional(&'static str),
+    /// A size; absent or 0: none.
+    OrNone(&'static str),
     /// The width of the MLP: required, unless the file states the width of experts.
     FeedForward(&'static str),
     /// The number of key-value heads; absent: as many as query heads.
@@ -62,6 +64,18 @@ const HOLES: &[(&str, HoleSource)] = &[
     ("top_k", Size("expert_used_count")),
     ("expert_intermediate", Optional("expert_feed_forward_length")),
     ("shared_intermediate", Optional("expert_shared_feed_forward_length")),
+    ("n_group", Size("expert_group_count")),
+    ("topk_group", Size("expert_group_used_count")),
+    // Latent attention.
+    ("q_rank", OrNone("attention.q_lora_rank")),
+    ("kv_rank", Size("attention.kv_lora_rank")),
+    ("nope", Size("attention.key_length_mla")),
+    ("rope", Size("rope.dimension_count")),
+    ("value", Size("attention.value_length_mla")),
+    // State-space models.
+    ("state_size", Size("ssm.state_size")),
+    ("groups", Size("ssm.group_count")),
+    ("conv_width", Size("ssm.conv_kernel")),
     // T5.
     ("encoder_layers", Layers("block_count")),
     ("buckets", Size("attention.relative_buckets_count")),
@@ -91,6 +105,7 @@ impl GgufFields<'_> {
             Layers(key) => self.layer_count(named(key))?.into(),
             FeedForward(key) if self.get("expert_feed_forward_length").is_none() => self.size(named(key))?.into(),
             FeedForward(key) | Optional(key) => or(self.integer(named(key))?),
+            OrNone(key) => self.integer(named(key))?.filter(|size| *size > 0).into(),
             KeyValueHeads(key) => self.integer(named(key))?.unwrap_or(holes.integer("heads")).into(),
             HeadWidth(key) => {
                 let width = holes.integer("hidden") / holes.integer("heads").max(1);
@@ -113,12 +128,16 @@ impl GgufMetadata {
     /// Writes the value of a hole, if GGUF has a key for it.
     pub(in crate::hf) fn set_hole(&mut self, hole: &str, value: Value) {
         let renamed = self.gguf.renamed.iter().find(|(name, _)| *name == hole).map(|(_, key)| *key);
-        let key = match find(hole) {
+        let (place, mut value) = (find(hole), value);
+        if matches!(place, Some(OrNone(_))) && value.is_null() {
+            value = 0.into();
+        }
+        let key = match place {
             Some(Epsilon) => self.epsilon_key,
             Some(Rows(_, Some(key))) => key,
             Some(
-                Size(key) | Layers(key) | Optional(key) | FeedForward(key) | KeyValueHeads(key) | HeadWidth(key)
-                | Number(key) | Flag(key),
+                Size(key) | Layers(key) | Optional(key) | OrNone(key) | FeedForward(key) | KeyValueHeads(key)
+                | HeadWidth(key) | Number(key) | Flag(key),
             ) => key,
             Some(Rows(_, None) | Present(_) | Absent(_)) | None => return,
         };

@@ -179,11 +179,16 @@ impl<'a> GgufFields<'a> {
         let or = |hole: &str, default: usize| if holes.get(hole).is_null() { default } else { holes.integer(hole) };
         let heads = holes.integer("heads").max(1);
         let head_dim = or("head_dim", holes.integer("hidden") / heads);
+        // Latent attention is stored as that of one key-value head, whose values are the latents.
+        let [kv_heads, key_width, value_width] = match or("kv_rank", 0) {
+            0 => [or("kv_heads", heads), head_dim, head_dim],
+            rank => [1, rank + holes.integer("rope"), rank],
+        };
         if !self.get("attention.head_count_kv").is_some_and(Value::is_array) {
-            self.require("attention.head_count_kv", or("kv_heads", heads))?;
+            self.require("attention.head_count_kv", kv_heads)?;
         }
-        self.require("attention.key_length", head_dim)?;
-        self.require("attention.value_length", head_dim)?;
+        self.require("attention.key_length", key_width)?;
+        self.require("attention.value_length", value_width)?;
         match self.flag("attention.causal")? {
             Some(causal) if causal != self.is_causal => {
                 Err(self.unsupported("attention.causal", self.is_causal, causal))
@@ -257,7 +262,9 @@ impl GgufMetadata {
 
     /// The description, with the keys that follow from others.
     pub(super) fn finish(mut self, family: &Family) -> Result<GgufDescription, ValidationError> {
-        if let Some(head_dim) = self.metadata.get("attention.key_length").cloned() {
+        if let Some(head_dim) = self.metadata.get("attention.key_length").cloned()
+            && !self.metadata.contains_key("attention.value_length")
+        {
             self.set("attention.value_length", head_dim);
         }
         if family.is_encoder() {

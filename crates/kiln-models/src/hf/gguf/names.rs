@@ -46,6 +46,12 @@ pub(in crate::hf) const FUSED_PART_NORMS: Groups =
 /// Encoder and decoder, as in T5.
 pub(in crate::hf) const ENCODER_DECODER: Groups = &[OUTER, T5_DECODER, T5_ENCODER];
 
+/// Latent attention, with the matrices of keys and values of each head.
+pub(in crate::hf) const LATENT: Groups = &[OUTER, LATENT_ATTENTION, FEED_FORWARD, NORMS_BEFORE];
+
+/// State-space models without attention.
+pub(in crate::hf) const STATE_SPACE: Groups = &[OUTER, MAMBA2];
+
 /// Embeddings and head. A head that is tied to the embedding has no tensor.
 const OUTER: &[Name] = &[
     same("embedding", "token_embd.weight"),
@@ -92,6 +98,7 @@ const FEED_FORWARD: &[Name] = &[
     linear("blocks.{i}.feed_forward.up", "blk.{i}.ffn_up"),
     linear("blocks.{i}.feed_forward.down", "blk.{i}.ffn_down"),
     linear("blocks.{i}.feed_forward.router", "blk.{i}.ffn_gate_inp"),
+    same("blocks.{i}.feed_forward.selection_bias", "blk.{i}.exp_probs_b.bias"),
     linear("blocks.{i}.feed_forward.shared.gate", "blk.{i}.ffn_gate_shexp"),
     linear("blocks.{i}.feed_forward.shared.up", "blk.{i}.ffn_up_shexp"),
     linear("blocks.{i}.feed_forward.shared.down", "blk.{i}.ffn_down_shexp"),
@@ -141,6 +148,39 @@ const NORMS_AFTER: &[Name] = &[
 const POST_NORMS: &[Name] = &[
     same("blocks.{i}.attention_norm", "blk.{i}.attn_output_norm"),
     same("blocks.{i}.feed_forward_norm", "blk.{i}.layer_output_norm"),
+];
+
+const LATENT_ATTENTION: &[Name] = &[
+    linear("blocks.{i}.attention.q", "blk.{i}.attn_q").without("blocks.{i}.attention.q_down.weight"),
+    linear("blocks.{i}.attention.q_down", "blk.{i}.attn_q_a"),
+    same("blocks.{i}.attention.q_norm", "blk.{i}.attn_q_a_norm"),
+    linear("blocks.{i}.attention.q", "blk.{i}.attn_q_b").with("blocks.{i}.attention.q_down.weight"),
+    fused(&["blocks.{i}.attention.kv_down", "blocks.{i}.attention.k_rope"], "blk.{i}.attn_kv_a_mqa"),
+    same("blocks.{i}.attention.kv_norm", "blk.{i}.attn_kv_a_norm"),
+    linear("blocks.{i}.attention.k", "blk.{i}.attn_k_b.weight").not_transposed().head_matrices(),
+    linear("blocks.{i}.attention.v", "blk.{i}.attn_v_b.weight").head_matrices(),
+    linear("blocks.{i}.attention.o", "blk.{i}.attn_output"),
+];
+
+const MAMBA2: &[Name] = &[
+    same("norm", "output_norm"),
+    same("blocks.{i}.mixer_norm", "blk.{i}.attn_norm"),
+    fused(
+        &[
+            "blocks.{i}.mixer.gate",
+            "blocks.{i}.mixer.x",
+            "blocks.{i}.mixer.b",
+            "blocks.{i}.mixer.c",
+            "blocks.{i}.mixer.dt",
+        ],
+        "blk.{i}.ssm_in",
+    ),
+    fused(&["blocks.{i}.mixer.x_conv", "blocks.{i}.mixer.b_conv", "blocks.{i}.mixer.c_conv"], "blk.{i}.ssm_conv1d"),
+    same("blocks.{i}.mixer.dt_bias", "blk.{i}.ssm_dt.bias"),
+    same("blocks.{i}.mixer.a_log", "blk.{i}.ssm_a").mapped(ValueMap::LogNeg).with_unit_axis(1),
+    same("blocks.{i}.mixer.d", "blk.{i}.ssm_d").with_unit_axis(1),
+    same("blocks.{i}.mixer.norm", "blk.{i}.ssm_norm").head_rows(),
+    linear("blocks.{i}.mixer.out", "blk.{i}.ssm_out"),
 ];
 
 const T5_DECODER: &[Name] = &[
