@@ -51,7 +51,8 @@ impl Convert for SigmoidRouter {
         }
         out.set("expert_gating_func", SIGMOID);
         out.set("expert_weights_norm", holes.get("norm_topk").clone());
-        out.set("expert_weights_scale", holes.float("routed_scaling"));
+        // A factor of 1 is left out of a configuration.
+        out.set("expert_weights_scale", holes.get("routed_scaling").as_f64().unwrap_or(1.0));
         Ok(())
     }
 }
