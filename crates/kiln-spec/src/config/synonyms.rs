@@ -42,7 +42,7 @@ const SYNONYMS: &[Synonym] = &[
     synonym("gated_delta_net", &["gated_deltanet", "deltanet", "delta_net", "gdn", "delta_rule"]),
     synonym("gated_convolution", &["short_convolution", "short_conv", "shortconv", "lfm2"]),
     synonym("state_size", &["d_state", "ssm_state_size"]),
-    synonym("conv_width", &["conv_kernel", "d_conv", "conv_size", "kernel_size", "conv_L_cache"]),
+    synonym("conv_width", &["conv_kernel", "d_conv", "conv_size", "kernel_size", "conv_l_cache"]),
     synonym("gla", &["gated_linear_attention", "linear_attention", "retnet", "rwkv"]),
     explained(
         "heads",
