@@ -73,11 +73,8 @@ impl TensorLayout {
         match self.slice {
             _ if self.map.is_some() || self.unit_axis.is_some() || self.heads.is_some() => None,
             None if self.row_order.is_none() => Some(tensor),
-            None => Some(tensor.select_rows(self.element_ranges(outer).into_iter().flatten())),
-            Some(slice) if slice.axis < outer.len() => {
-                Some(tensor.select_rows(self.element_ranges(outer).into_iter().flatten()))
-            }
-            Some(_) => None,
+            Some(slice) if slice.axis >= outer.len() => None,
+            _ => Some(tensor.select_rows(self.element_ranges(outer).into_iter().flatten())),
         }
     }
 
