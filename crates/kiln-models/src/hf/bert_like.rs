@@ -30,6 +30,7 @@ use super::{
         Convert,
         Key::{self, *},
     },
+    names::{Name, linear, same},
     template::Holes,
 };
 use kiln_nn::part::feed_forward::activation::Activation as ActivationFunction;
@@ -61,6 +62,26 @@ pub(super) const TEMPLATE: &str = r#"{
 
 /// Ends of the names of a LayerNorm in files converted from TensorFlow.
 pub(super) const TF_ENDS: &[(&str, &str)] = &[(".weight", ".gamma"), (".bias", ".beta")];
+
+/// Tensors of the embeddings and blocks of BERT, RoBERTa and ELECTRA. In files converted from TensorFlow, LayerNorms have other
+/// ends of their names.
+pub(super) const ENCODER_NAMES: &[Name] = &[
+    same("embedding", "{prefix}embeddings.word_embeddings.weight"),
+    same("embedded.types", "{prefix}embeddings.token_type_embeddings.weight"),
+    same("position", "{prefix}embeddings.position_embeddings"),
+    same("embedded.norm", "{prefix}embeddings.LayerNorm"),
+    same("embedded.norm", "{prefix}embeddings.LayerNorm").with_ends(TF_ENDS),
+    linear("blocks.{i}.attention.q", "{prefix}encoder.layer.{i}.attention.self.query"),
+    linear("blocks.{i}.attention.k", "{prefix}encoder.layer.{i}.attention.self.key"),
+    linear("blocks.{i}.attention.v", "{prefix}encoder.layer.{i}.attention.self.value"),
+    linear("blocks.{i}.attention.o", "{prefix}encoder.layer.{i}.attention.output.dense"),
+    linear("blocks.{i}.feed_forward.up", "{prefix}encoder.layer.{i}.intermediate.dense"),
+    linear("blocks.{i}.feed_forward.down", "{prefix}encoder.layer.{i}.output.dense"),
+    same("blocks.{i}.attention_norm", "{prefix}encoder.layer.{i}.attention.output.LayerNorm"),
+    same("blocks.{i}.attention_norm", "{prefix}encoder.layer.{i}.attention.output.LayerNorm").with_ends(TF_ENDS),
+    same("blocks.{i}.feed_forward_norm", "{prefix}encoder.layer.{i}.output.LayerNorm"),
+    same("blocks.{i}.feed_forward_norm", "{prefix}encoder.layer.{i}.output.LayerNorm").with_ends(TF_ENDS),
+];
 
 /// Keys of all encoders.
 pub(super) const COMMON_KEYS: &[Key] = &[

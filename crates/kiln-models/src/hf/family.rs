@@ -55,7 +55,7 @@ impl Family {
     /// The tensors that hold the parameters of a model. Several for one parameter are alternatives, of which the first is
     /// written, or the elements of a stacked parameter.
     pub fn bindings(&self, config: &ModelConfig) -> Vec<Binding> {
-        names::bindings(self.names, config)
+        names::bindings(self.names, self.prefix, config)
     }
 
     /// Whether files may have a tensor of this name although a model of so many layers does not use it.

@@ -45,35 +45,21 @@ pub(super) const FAMILY: Family = Family {
         }),
     ],
     template: bert_like::TEMPLATE,
-    names: &[&[
-        same("embedding", "roberta.embeddings.word_embeddings.weight"),
-        same("embedded.types", "roberta.embeddings.token_type_embeddings.weight"),
-        same("position", "roberta.embeddings.position_embeddings"),
-        same("embedded.norm", "roberta.embeddings.LayerNorm"),
-        same("embedded.norm", "roberta.embeddings.LayerNorm").with_ends(bert_like::TF_ENDS),
-        linear("blocks.{i}.attention.q", "roberta.encoder.layer.{i}.attention.self.query"),
-        linear("blocks.{i}.attention.k", "roberta.encoder.layer.{i}.attention.self.key"),
-        linear("blocks.{i}.attention.v", "roberta.encoder.layer.{i}.attention.self.value"),
-        linear("blocks.{i}.attention.o", "roberta.encoder.layer.{i}.attention.output.dense"),
-        linear("blocks.{i}.feed_forward.up", "roberta.encoder.layer.{i}.intermediate.dense"),
-        linear("blocks.{i}.feed_forward.down", "roberta.encoder.layer.{i}.output.dense"),
-        same("blocks.{i}.attention_norm", "roberta.encoder.layer.{i}.attention.output.LayerNorm"),
-        same("blocks.{i}.attention_norm", "roberta.encoder.layer.{i}.attention.output.LayerNorm")
-            .with_ends(bert_like::TF_ENDS),
-        same("blocks.{i}.feed_forward_norm", "roberta.encoder.layer.{i}.output.LayerNorm"),
-        same("blocks.{i}.feed_forward_norm", "roberta.encoder.layer.{i}.output.LayerNorm")
-            .with_ends(bert_like::TF_ENDS),
-        linear("head.transform.dense", "lm_head.dense"),
-        same("head.transform.norm", "lm_head.layer_norm"),
-        same("head.transform.norm", "lm_head.layer_norm").with_ends(bert_like::TF_ENDS),
-        // A tied head has two names for its bias, and the embedding as its matrix.
-        same("head.bias", "lm_head.bias").if_tied(),
-        same("head.bias", "lm_head.decoder.bias"),
-        same("embedding", "lm_head.decoder.weight").if_tied(),
-        linear("head.weight", "lm_head.decoder.weight"),
-        linear("head.pooler", "classifier.dense"),
-        linear("head.classes", "classifier.out_proj"),
-    ]],
+    names: &[
+        bert_like::ENCODER_NAMES,
+        &[
+            linear("head.transform.dense", "lm_head.dense"),
+            same("head.transform.norm", "lm_head.layer_norm"),
+            same("head.transform.norm", "lm_head.layer_norm").with_ends(bert_like::TF_ENDS),
+            // A tied head has two names for its bias, and the embedding as its matrix.
+            same("head.bias", "lm_head.bias").if_tied(),
+            same("head.bias", "lm_head.decoder.bias"),
+            same("embedding", "lm_head.decoder.weight").if_tied(),
+            linear("head.weight", "lm_head.decoder.weight"),
+            linear("head.pooler", "classifier.dense"),
+            linear("head.classes", "classifier.out_proj"),
+        ],
+    ],
     gguf: Some(Gguf { names: gguf::names::NORMS_AFTER_SUMS, ..Gguf::new("bert") }),
 };
 

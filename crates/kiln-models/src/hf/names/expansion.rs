@@ -14,12 +14,13 @@ use kiln_nn::part::{PartConfig, attention::ProjectionConfig};
 use std::{collections::BTreeMap, iter::repeat_n};
 
 /// The bindings of the parameters of a model, in the order of the table. Several bindings of a parameter are alternatives, or
-/// parts of a stacked parameter.
-pub(in crate::hf) fn bindings(names: &[&[Name]], config: &ModelConfig) -> Vec<Binding> {
+/// parts of a stacked parameter. `prefix` stands for `{prefix}` in the names of tensors.
+pub(in crate::hf) fn bindings(names: &[&[Name]], prefix: &str, config: &ModelConfig) -> Vec<Binding> {
     let outline = Model::without_weights(config);
     let parameters = named_parameters(&outline);
     let expansion = Expansion {
         config,
+        prefix,
         shapes: parameters.iter().map(|parameter| (parameter.path.as_str(), &parameter.shape[..])).collect(),
     };
     let mut bindings = Vec::new();
@@ -68,6 +69,7 @@ fn match_name<'a>(pattern: &str, path: &'a str) -> Option<Match<'a>> {
 /// A model whose names are expanded.
 struct Expansion<'a> {
     config: &'a ModelConfig,
+    prefix: &'a str,
     shapes: BTreeMap<&'a str, &'a [usize]>,
 }
 
@@ -90,7 +92,8 @@ impl Expansion<'_> {
     /// The bindings of a parameter that is number `index` of the entry's: one, or one for each expert or head.
     fn expand(&self, name: &Name, index: usize, parameter: &NamedParameter, found: &Match) -> Vec<Binding> {
         let end = name.ends.iter().find(|(ours, _)| *ours == found.end).map_or(found.end, |(_, theirs)| theirs);
-        let tensor = format!("{}{end}", name.tensor.replace("{i}", found.layer.unwrap_or_default()));
+        let tensor = name.tensor.replace("{prefix}", self.prefix).replace("{i}", found.layer.unwrap_or_default());
+        let tensor = format!("{tensor}{end}");
         let mut binding = Binding::identity(&parameter.path, tensor);
         binding.rows = name.by_rows.then(|| self.head_rows(parameter, found.layer()));
         let shape = binding.viewed_shape(&parameter.shape);
