@@ -10,6 +10,8 @@ use serde_json::Value;
 pub(super) enum HoleSource {
     /// A required size.
     Size(&'static str),
+    /// A required size, and the smallest that llama.cpp implements.
+    SizeFrom(usize, &'static str),
     /// A required number of layers.
     Layers(&'static str),
     /// A size; absent: that of the family's class.
@@ -76,6 +78,8 @@ const HOLES: &[(&str, HoleSource)] = &[
     ("state_size", Size("ssm.state_size")),
     ("groups", Size("ssm.group_count")),
     ("conv_width", Size("ssm.conv_kernel")),
+    // Short convolutions.
+    ("filter_width", SizeFrom(2, "shortconv.l_cache")),
     // T5.
     ("encoder_layers", Layers("block_count")),
     ("buckets", Size("attention.relative_buckets_count")),
@@ -94,12 +98,13 @@ impl GgufFields<'_> {
     /// # Errors
     /// A required key that is missing, or a value of the wrong type or range.
     pub(in crate::hf) fn hole(&self, hole: &str, default: Value, holes: &Holes) -> Result<Value, ValidationError> {
-        let renamed = self.gguf.renamed.iter().find(|(name, _)| *name == hole).map(|(_, key)| *key);
+        let renamed = self.gguf.renamed_key(hole);
         let Some(place) = find(hole) else { return Ok(default) };
         let named = |key: &'static str| renamed.unwrap_or(key);
         let or = |value: Option<usize>| value.map_or(default.clone(), Value::from);
         Ok(match place {
             Size(key) => self.size(named(key))?.into(),
+            SizeFrom(min, key) => self.size_from(named(key), min)?.into(),
             // A decoder beside an encoder has as many layers, if the file does not say.
             Layers(key) if renamed.is_some() && self.get(named(key)).is_none() => default,
             Layers(key) => self.layer_count(named(key))?.into(),
@@ -124,10 +129,25 @@ impl GgufFields<'_> {
     }
 }
 
+impl GgufFields<'_> {
+    /// Checks a number that all models of the family have, if the file states it.
+    pub(super) fn require_hole(&self, hole: &str, constant: &Value) -> Result<(), ValidationError> {
+        let (Some(Epsilon), Some(expected)) = (find(hole), constant.as_f64()) else { return Ok(()) };
+        let found = self.hole(hole, constant.clone(), &Holes::default())?;
+        match found.as_f64() {
+            // Files have 32-bit floats.
+            Some(found) if found as f32 != expected as f32 => {
+                Err(self.error(self.epsilon_keys[0], format!("only {expected:e} is supported here, found {found:e}")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 impl GgufMetadata {
     /// Writes the value of a hole, if GGUF has a key for it.
     pub(in crate::hf) fn set_hole(&mut self, hole: &str, value: Value) {
-        let renamed = self.gguf.renamed.iter().find(|(name, _)| *name == hole).map(|(_, key)| *key);
+        let renamed = self.gguf.renamed_key(hole);
         let (place, mut value) = (find(hole), value);
         if matches!(place, Some(OrNone(_))) && value.is_null() {
             value = 0.into();
@@ -136,8 +156,16 @@ impl GgufMetadata {
             Some(Epsilon) => self.epsilon_key,
             Some(Rows(_, Some(key))) => key,
             Some(
-                Size(key) | Layers(key) | Optional(key) | OrNone(key) | FeedForward(key) | KeyValueHeads(key)
-                | HeadWidth(key) | Number(key) | Flag(key),
+                Size(key)
+                | SizeFrom(_, key)
+                | Layers(key)
+                | Optional(key)
+                | OrNone(key)
+                | FeedForward(key)
+                | KeyValueHeads(key)
+                | HeadWidth(key)
+                | Number(key)
+                | Flag(key),
             ) => key,
             Some(Rows(_, None) | Present(_) | Absent(_)) | None => return,
         };
