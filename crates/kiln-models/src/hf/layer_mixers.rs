@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 /// `layer_types`, or in older files `full_attn_idxs`: the layers with attention. Hole for each layer: `mixer`, which is
 /// `full_attention` or the name of the other mixer. In GGUF, the number of key-value heads of each layer, 0 without attention.
-/// Reads the holes `layers` and `kv_heads`; in GGUF sets the latter.
+/// Reads the holes `layers`, `heads` and `kv_heads`.
 pub(super) struct LayerMixers {
     /// Name of the other mixer in `layer_types`.
     pub other: &'static str,
@@ -58,17 +58,9 @@ impl Convert for LayerMixers {
     }
 
     fn read_gguf(&self, fields: &GgufFields, holes: &mut Holes) -> Result<(), ValidationError> {
-        let heads = fields.integers(HEADS_KEY, holes.integer("layers"))?;
-        let kv_heads = heads.iter().copied().find(|heads| *heads > 0);
-        if let Some(other) = heads.iter().find(|heads| **heads > 0 && Some(**heads) != kv_heads) {
-            let reason = format!(
-                "expected one number for all layers with attention, found {} and {other}",
-                kv_heads.unwrap_or(0)
-            );
-            return Err(fields.error(HEADS_KEY, reason));
-        }
-        holes.set("kv_heads", kv_heads);
-        self.set_mixers(holes, heads.iter().map(|heads| *heads > 0));
+        let layers = holes.integer("layers");
+        let heads = fields.integers(HEADS_KEY, layers)?.unwrap_or_else(|| vec![holes.integer("heads"); layers]);
+        self.set_mixers(holes, heads.into_iter().map(|heads| heads > 0));
         Ok(())
     }
 

@@ -20,7 +20,7 @@ pub(super) enum HoleSource {
     OrNone(&'static str),
     /// The width of the MLP: required, unless the file states the width of experts.
     FeedForward(&'static str),
-    /// The number of key-value heads; absent: as many as query heads.
+    /// The number of key-value heads, or that of each layer, 0 without attention; absent: as many as query heads.
     KeyValueHeads(&'static str),
     /// The width of a head; absent: the width of the model by the number of heads.
     HeadWidth(&'static str),
@@ -111,7 +111,7 @@ impl GgufFields<'_> {
             FeedForward(key) if self.get("expert_feed_forward_length").is_none() => self.size(named(key))?.into(),
             FeedForward(key) | Optional(key) => or(self.integer(named(key))?),
             OrNone(key) => self.integer(named(key))?.filter(|size| *size > 0).into(),
-            KeyValueHeads(key) => self.integer(named(key))?.unwrap_or(holes.integer("heads")).into(),
+            KeyValueHeads(key) => self.key_value_heads(named(key), holes)?.into(),
             HeadWidth(key) => {
                 let width = holes.integer("hidden") / holes.integer("heads").max(1);
                 self.integer(named(key))?.unwrap_or(width).into()
@@ -130,6 +130,20 @@ impl GgufFields<'_> {
 }
 
 impl GgufFields<'_> {
+    /// The number of key-value heads in all layers with attention.
+    fn key_value_heads(&self, key: &str, holes: &Holes) -> Result<usize, ValidationError> {
+        let by_layer = self.integers(key, holes.integer("layers"))?.unwrap_or_default();
+        let mut with_attention = by_layer.into_iter().filter(|heads| *heads > 0);
+        let first = with_attention.next().unwrap_or(holes.integer("heads"));
+        match with_attention.find(|other| *other != first) {
+            Some(other) => {
+                let reason = format!("expected one number for all layers with attention, found {first} and {other}");
+                Err(self.error(key, reason))
+            }
+            None => Ok(first),
+        }
+    }
+
     /// Checks a number that all models of the family have, if the file states it.
     pub(super) fn require_hole(&self, hole: &str, constant: &Value) -> Result<(), ValidationError> {
         let (Some(Epsilon), Some(expected)) = (find(hole), constant.as_f64()) else { return Ok(()) };

@@ -46,9 +46,6 @@ impl Key {
 
     /// Writes the metadata of the entry's hole.
     pub(super) fn write_gguf(&self, holes: &Holes, out: &mut GgufMetadata) -> Result<(), ValidationError> {
-        if self.fixed_hole(out.gguf.fixed).is_some() {
-            return Ok(());
-        }
         match *self {
             Self::Float(_, hole, default) => {
                 // A factor of 1 is left out of a configuration.

@@ -103,8 +103,8 @@ impl<'a> GgufFields<'a> {
         self.read(key, "a non-negative integer", |value| value.as_u64().and_then(|number| number.try_into().ok()))
     }
 
-    /// A whole number ≥ 0 for each of `count` layers; one number is that of all.
-    pub(in crate::hf) fn integers(&self, key: &str, count: usize) -> Result<Vec<usize>, ValidationError> {
+    /// A whole number ≥ 0 for each of `count` layers, of which one number is that of all; `None` if the key is absent.
+    pub(in crate::hf) fn integers(&self, key: &str, count: usize) -> Result<Option<Vec<usize>>, ValidationError> {
         let integer = |value: &Value| value.as_u64().and_then(|number| number.try_into().ok());
         let integers = |value: &Value| match value {
             Value::Array(list) => {
@@ -114,8 +114,7 @@ impl<'a> GgufFields<'a> {
             number => integer(number).map(|number| vec![number; count]),
         };
         let expected = format!("a non-negative integer, or {count} of them, one for each layer");
-        let found = self.read(key, &expected, integers)?;
-        found.ok_or_else(|| self.error(key, format!("expected {expected}, found nothing")))
+        self.read(key, &expected, integers)
     }
 
     /// A required size from 1 to 2²⁸.

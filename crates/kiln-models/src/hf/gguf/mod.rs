@@ -169,7 +169,9 @@ impl Family {
     /// metadata is read as the same model is not checked here.
     pub fn to_gguf(&self, config: &ModelConfig) -> Result<GgufDescription, ValidationError> {
         let gguf = self.gguf()?;
-        let holes = self.match_template(config).map_err(|(_, error)| error)?;
+        let mut holes = self.match_template(config).map_err(|(_, error)| error)?;
+        // As the file is read. A model with other values is found to differ then.
+        gguf.fixed.iter().for_each(|(hole, constant)| holes.set(hole, constant.value()));
         let mut out = GgufMetadata::new(self, gguf);
         self.keys.iter().try_for_each(|key| key.write_gguf(&holes, &mut out))?;
         out.finish(self)
