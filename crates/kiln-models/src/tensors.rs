@@ -10,7 +10,7 @@ use kiln_kernels::{
     cpu::rows::copied_bytes,
     packed::{GgmlType, PackedMatrix, quantize::quantize},
 };
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 /// Shape and storage type of a tensor in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,6 +136,12 @@ pub trait TensorSource {
     /// As [`read`](Self::read).
     fn read_stored(&self, name: &str) -> Result<StoredTensor<'_>, TensorError> {
         self.read(name).map(StoredTensor::Owned)
+    }
+
+    /// The bytes of a tensor as the file stores them, in the type that [`entries`](Self::entries) names: row-major,
+    /// little-endian. For types that are no floats, such as packed integers. Default: `None`.
+    fn read_bytes(&self, _name: &str) -> Option<Cow<'_, [u8]>> {
+        None
     }
 
     /// Tells the source that a tensor will not be read again soon, so that it can return its memory. It can still be read.
