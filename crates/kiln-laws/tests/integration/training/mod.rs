@@ -19,6 +19,7 @@ mod kill;
 mod muon;
 mod not_finite;
 mod objectives;
+mod packed_base;
 mod precision;
 mod preference;
 mod recompute;
