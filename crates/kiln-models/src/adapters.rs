@@ -7,11 +7,12 @@
 use crate::{
     config::ModelConfig,
     model::Model,
-    parameters::{ParamHandle, ParamMut, for_each_param, map_params, map_params_under},
+    parameters::{ParamHandle, ParamMut, for_each_module_param, for_each_param, map_params, map_params_under},
 };
 use kiln_nn::{
     Initializer,
     adapter::{AdapterMap, AnyAdapter, AttachedAdapter, EMBEDDING_SITE, Site, VIRTUAL_TOKENS_SITE},
+    context::AuxiliaryLoss,
 };
 use std::collections::{BTreeMap, HashMap};
 
@@ -66,15 +67,38 @@ impl Model {
         model
     }
 
-    /// The parameters that are copies of another one, which training keeps equal to it, by name: the matrix A of adapters that
-    /// share it.
+    /// The parameters that are copies of another one, which training keeps equal to it, by name: the matrix A of LoRAs that share
+    /// it, and what other methods have once for a fused layer.
     pub fn shared_parameters(&self) -> BTreeMap<String, String> {
         let adapters = self.adapters.iter().flat_map(|(site, adapters)| adapters.iter().map(move |own| (site, own)));
         let shared = adapters.filter_map(|(site, adapter)| {
             let (owner, end) = (adapter.shared_a.as_ref()?, adapter.path());
-            Some((format!("{site}.{end}.a"), format!("{owner}.{end}.a")))
+            let names = adapter.spec.shared().iter();
+            Some(names.map(move |name| (format!("{site}.{end}.{name}"), format!("{owner}.{end}.{name}"))))
         });
-        shared.collect()
+        shared.flatten().collect()
+    }
+
+    /// The losses that methods add of the parameters of their adapters alone, such as a distance from orthogonal matrices. A
+    /// training loss gets them added once per batch. Only adapters that are switched on and trained count.
+    ///
+    /// Names start with the method, and the name of the adapters: `adalora.orthogonality`, `adalora.french.orthogonality`.
+    pub fn adapter_losses(&self) -> Vec<AuxiliaryLoss> {
+        if !self.adapters.values().flatten().any(|adapter| adapter.spec.has_regularization()) {
+            return Vec::new();
+        }
+        let mut groups = BTreeMap::<String, Vec<AnyAdapter>>::new();
+        for (attached, module) in self.adapter_modules().into_values().flatten() {
+            let is_on = attached.spec.has_regularization() && attached.effective_weight() != 0.0;
+            if is_on && is_trained(&module) {
+                groups.entry(attached.path()).or_default().push(module);
+            }
+        }
+        let named = |(path, adapters): (String, Vec<AnyAdapter>)| {
+            let losses = AnyAdapter::regularization(&adapters).into_iter();
+            losses.map(move |loss| AuxiliaryLoss { name: format!("{path}.{}", loss.name), ..loss })
+        };
+        groups.into_iter().flat_map(named).collect()
     }
 
     /// Whether a parameter of this name belongs to an adapter: `blocks.7.attention.q.lora.a`.
@@ -101,6 +125,13 @@ impl Model {
         });
         adapters.collect()
     }
+}
+
+/// Whether a parameter of the adapter is trained.
+fn is_trained(adapter: &AnyAdapter) -> bool {
+    let mut is_trained = false;
+    for_each_module_param(adapter, |param| is_trained |= param.is_trainable());
+    is_trained
 }
 
 /// The module with the shared parameters of the adapter in place of its own.

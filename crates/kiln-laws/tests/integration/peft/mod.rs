@@ -1,5 +1,6 @@
 //! Adapters: what they compute, which layers take them, and that the base model does not change.
 
+mod adalora;
 mod folder;
 mod formula;
 mod identities;

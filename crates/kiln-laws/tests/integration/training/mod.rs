@@ -2,6 +2,7 @@
 //! losses near the entropy of the corpus.
 
 mod accumulation;
+mod adalora;
 mod adamw;
 mod adapters;
 mod auxiliary_loss;
