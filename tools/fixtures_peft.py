@@ -24,7 +24,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from peft import (AdaLoraConfig, IA3Config, LoraConfig, PromptTuningConfig, VeraConfig, get_peft_model, get_peft_model_state_dict)
+from peft import (AdaLoraConfig, IA3Config, LoraConfig, PromptTuningConfig, VeraConfig, XLoraConfig, get_peft_model,
+                  get_peft_model_state_dict)
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
 
@@ -68,6 +69,14 @@ CASES = {
     "vera": (LLAMA, VeraConfig(r=5, target_modules=KV_DOWN)),
     "vera-gpt2": (GPT2, VeraConfig(r=3, target_modules=["c_attn"], fan_in_fan_out=True)),
     "vera-seed": (LLAMA, VeraConfig(r=5, target_modules=KV_DOWN, save_projection=False, projection_prng_key=17)),
+}
+# X-LoRA over the two folders of the case `two`.
+XLORA = {
+    "layers": dict(layerwise_scalings=True, xlora_depth=3, xlora_size=6, softmax_temperature=0.5, global_scaling_weight=1.5),
+    "shared": dict(xlora_depth=1),
+    "top": dict(layerwise_scalings=True, xlora_depth=2, xlora_size=5, top_k_lora=1, enable_softmax=False),
+    "top-softmax": dict(layerwise_scalings=True, xlora_depth=1, top_k_lora=2, enable_softmax=False,
+                        enable_softmax_topk=True),
 }
 TWO = {
     "first": LoraConfig(r=2, lora_alpha=3, target_modules=["q_proj", "up_proj"]),
@@ -119,6 +128,41 @@ def orthogonality(adapted, rows):
         plain = adapted.base_model(input_ids=ids, labels=ids).loss
         config.orth_reg_weight = weight
     return ((whole - plain) / weight).reshape(1)
+
+
+def xlora(models, out):
+    """X-LoRA over the adapters of the case `two`: the file of each of `XLORA` has the classifier, its scalings `[B, T, layers,
+    adapters]`, logits, and gradients of the classifier; `modules.json` has the names of the layers in their order."""
+    folder = out / "xlora"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, options in XLORA.items():
+        model = base(models, LLAMA)
+        model.config.use_cache = False
+        rows = texts(model.config.vocab_size)
+        adapters = {str(index): str(out / "two" / part) for index, part in enumerate(TWO)}
+        config = XLoraConfig(hidden_size=model.config.hidden_size, adapters=adapters, task_type="CAUSAL_LM", **options)
+        adapted = get_peft_model(model, config).double().eval()
+        classifier = adapted.base_model.internal_xlora_classifier
+        classifier.dtype = torch.float64
+        rng = np.random.default_rng(15)
+        for parameter in classifier.parameters():
+            noise = torch.from_numpy(rng.standard_normal(tuple(parameter.shape)).astype(np.float32))
+            parameter.data = noise.double()
+            parameter.requires_grad = True
+        result, mask = logits(adapted, rows)
+        live = mask.bool()
+        cotangent = torch.from_numpy(rng.standard_normal(tuple(result.shape)).astype(np.float32)) * live[..., None]
+        (result * cotangent).sum().backward()
+        tensors = inputs(rows, mask) | {"logits": result, "cotangent": cotangent,
+                                        "scalings": adapted.base_model.internal_xlora_scalings}
+        for parameter, value in classifier.layers.named_parameters():
+            tensors |= {parameter: value.data, f"gradient.{parameter}": value.grad}
+        real = {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}
+        save_file({n: t.detach().clone().contiguous() for n, t in real.items()}, folder / f"{name}.safetensors")
+        layers = [n.split("lora_model.")[-1].removeprefix("model.") for n, m in adapted.named_modules()
+                  if hasattr(m, "lora_A") and hasattr(m, "base_layer")]
+        (folder / "modules.json").write_text(json.dumps(layers, indent=1) + "\n")
+        print("xlora", name, len(layers), tuple(tensors["scalings"].shape))
 
 
 def adalora_steps(models, out):
@@ -266,12 +310,14 @@ def two(models, out):
 def main():
     parser = checking.options(__doc__)
     parser.add_argument("--models", type=Path, required=True, help="folder of the base models")
-    parser.add_argument("--cases", nargs="*", default=[*CASES, "two", "adalora-steps"], help="the cases to write; default: all")
+    parser.add_argument("--cases", nargs="*", default=[*CASES, "two", "adalora-steps", "xlora"], help="the cases to write; default: all")
     asked = checking.parsed(parser)
     for name in asked.cases:
         match name:
             case "two":
                 two(asked.models, asked.out)
+            case "xlora":
+                xlora(asked.models, asked.out)
             case "adalora-steps":
                 adalora_steps(asked.models, asked.out)
             case _:

@@ -5,18 +5,62 @@
 //! adapter computes is in [`kiln_nn::adapter`].
 
 use crate::{
-    config::ModelConfig,
+    config::{BlockConfig, ModelConfig},
     model::Model,
     parameters::{ParamHandle, ParamMut, for_each_module_param, for_each_param, map_params, map_params_under},
+    stack::Stack,
 };
+use burn::tensor::Tensor;
 use kiln_nn::{
     Initializer,
-    adapter::{AdapterMap, AnyAdapter, AttachedAdapter, EMBEDDING_SITE, Site, VIRTUAL_TOKENS_SITE},
+    adapter::{AdapterMap, AnyAdapter, AttachedAdapter, EMBEDDING_SITE, Site, TokenFactors, VIRTUAL_TOKENS_SITE},
     context::AuxiliaryLoss,
+    depth::DepthConfig,
 };
+use kiln_spec::ValidationError;
 use std::collections::{BTreeMap, HashMap};
 
 impl Model {
+    /// Factors of adapters for each token of a call, `values [B, T, n]`, for
+    /// [`Context::token_factors`](kiln_nn::Context::token_factors). Column i belongs to the adapter `columns[i]`: the path of its
+    /// site, and its name. What an adapter adds to the output of a token is multiplied by the token's factor, and by the
+    /// adapter's own ([`AttachedAdapter::weight`]).
+    ///
+    /// # Errors
+    /// If there are more or fewer columns than values; the model has no such adapter, or it is listed twice; or a token of the call
+    /// is not one row of every site: with virtual tokens, at linear layers of the head, in encoder-decoders, and with mixture of
+    /// depths.
+    pub fn token_factors(
+        &self,
+        values: Tensor<3>,
+        columns: &[(String, String)],
+    ) -> Result<TokenFactors, ValidationError> {
+        let refuse = |path: &str, reason: String| Err(ValidationError::new(path, reason));
+        let [.., count] = values.dims();
+        if count != columns.len() {
+            return refuse("adapter", format!("expected factors of {} adapters, found {count}", columns.len()));
+        }
+        for (index, (site, name)) in columns.iter().enumerate() {
+            if !self.adapters.get(site).is_some_and(|adapters| adapters.iter().any(|adapter| adapter.name == *name)) {
+                return refuse(site, format!("the model has no adapter named `{name}` at this site"));
+            }
+            if columns[..index].contains(&columns[index]) {
+                return refuse(site, format!("the adapter named `{name}` has two columns of factors"));
+            }
+            if site.starts_with("head.") || site == VIRTUAL_TOKENS_SITE {
+                return refuse(site, "factors of single tokens are not supported at this site".into());
+            }
+        }
+        let skips = |block: &BlockConfig| matches!(block.depth, DepthConfig::MixtureOfDepths(_));
+        let obstacle = match self.config() {
+            _ if self.num_virtual_tokens() > 0 => "virtual tokens",
+            config if config.stack == Stack::EncoderDecoder => "an encoder and a decoder",
+            config if config.blocks.iter().any(skips) => "mixture of depths",
+            _ => return Ok(TokenFactors::new(values, columns.iter().cloned())),
+        };
+        refuse("adapter", format!("factors of single tokens are not supported in a model with {obstacle}"))
+    }
+
     /// The sites of adapters in a model with this configuration, by their paths, in the order of construction. Allocates no
     /// weights.
     pub fn sites(config: &ModelConfig) -> Vec<(String, Site)> {

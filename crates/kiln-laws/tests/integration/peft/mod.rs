@@ -8,4 +8,6 @@ mod methods;
 mod packed;
 mod several;
 mod targets;
+mod token_factors;
 mod virtual_tokens;
+mod xlora;
