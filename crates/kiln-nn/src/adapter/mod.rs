@@ -13,6 +13,7 @@
 mod adalora;
 mod after_step;
 mod call;
+mod column_squares;
 mod dora;
 mod factor;
 mod ia3;
