@@ -186,7 +186,7 @@ impl Model {
             // Encoder and decoder read one table: a barrier fixes the order in which its two gradients are added.
             lookup(cx.embedding_table.insert(graph_barrier(table.val())).clone(), tokens.clone())
         };
-        let x = self.embedding_adapters.embedding(&tokens, x, table);
+        let x = self.embedding_adapters.embedding(&tokens, x, table, cx);
         let hidden = cx.with_separate_stream(marks.clone(), |cx| cx.scope("encoder", |cx| encoder.forward(x, cx)));
         cx.memory = Some(Memory { hidden, token_marks: marks });
     }
@@ -200,7 +200,7 @@ impl Model {
             Some(table) => lookup(table, tokens.clone()),
             None => self.embedding_matrix().lookup(tokens.clone()),
         };
-        let x = self.embedding_adapters.embedding(&tokens, x, self.embedding_matrix());
+        let x = self.embedding_adapters.embedding(&tokens, x, self.embedding_matrix(), cx);
         let x = match self.virtual_tokens() {
             Some(virtual_tokens) => self.forward_after(virtual_tokens, x, cx),
             None => self.forward_embeddings(x, cx),

@@ -53,7 +53,9 @@ impl Model {
     /// Hidden states of whole rows, or of the first tokens of a state, with the virtual tokens before each of their documents.
     fn forward_with_leading(&self, virtual_tokens: Tensor<2>, x: Tensor<3>, cx: &mut Context) -> Tensor<3> {
         let ([b, t, width], [n, _]) = (x.dims(), virtual_tokens.dims());
-        let layout = cx.stream.tokens.layout().expect("whole rows have their layout on the host");
+        // The marks of a call are made from a layout, `TokenMarks::new`: every constructor of `Context` does, and no other function
+        // outside of `kiln-nn` makes marks. They lose it within a block only (mixture of depths), which has its own stream.
+        let layout = cx.stream.tokens.layout().unwrap_or_else(|| unreachable!("the marks of a call have their layout"));
         let bidirectional = self.config().effective_visibility() == Visibility::Bidirectional;
         let (longer, columns) = layout.with_leading_tokens(n, bidirectional);
         let longer = match self.config().position.max_positions() {

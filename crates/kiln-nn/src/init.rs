@@ -158,9 +158,10 @@ impl Initializer {
             init.site.clone_from(&path);
             let module = init.scope(owner, |init| init.scope(end, |init| attached.spec.init(&site, init)));
             init.uninitialized = was_uninitialized;
-            Some((module, attached.effective_weight()))
+            Some((module, attached.name.clone(), attached.effective_weight()))
         });
-        let adapters = SiteAdapters::new(adapters.collect());
+        let adapters = adapters.collect();
+        let adapters = SiteAdapters::new(path.clone(), adapters);
         self.sites.push((path, site));
         adapters
     }

@@ -180,12 +180,13 @@ impl StageConfig {
     pub fn check(&self, model: &ModelConfig, path: &str) -> Result<(), ValidationError> {
         self.check_lengths(model, path)?;
         self.check_options(path)?;
+        let steps = if self.is_length_unknown() { LONGEST_STAGE } else { self.steps };
         if let Some(adapter) = &self.adapter {
             build_adapters(adapter, model, &format!("{path}.adapter"))?;
+            adapter.check_steps(&format!("{path}.adapter.{}", adapter.name()), steps)?;
             self.check_virtual_tokens(path)?;
         }
         self.optimizer.check(&format!("{path}.optimizer"))?;
-        let steps = if self.is_length_unknown() { LONGEST_STAGE } else { self.steps };
         self.schedule.check(&format!("{path}.schedule"), steps)?;
         self.objective.check(model, &format!("{path}.objective"))?;
         self.check_accumulation(path)

@@ -53,6 +53,13 @@ impl PackedMatrix {
         (shape[0].checked_mul(row_bytes)? == bytes.len()).then_some(Self { ggml_type, shape, row_bytes, bytes })
     }
 
+    /// Whether two matrices are clones of each other, which share their bytes.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.bytes, &other.bytes)
+            && self.shape == other.shape
+            && self.ggml_type.name == other.ggml_type.name
+    }
+
     /// Returns the block format.
     pub fn ggml_type(&self) -> &'static GgmlType {
         self.ggml_type

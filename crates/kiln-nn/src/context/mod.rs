@@ -26,7 +26,7 @@ pub use state::{State, Stateful};
 pub use stream::{KeySource, TokenStream, retained_counts};
 pub use token_marks::{TokenMarks, evaluate_formula, keep_ends};
 
-use crate::{part::experts::ExpertLoad, position::Position};
+use crate::{adapter::TokenFactors, part::experts::ExpertLoad, position::Position};
 use burn::tensor::{Device, Int, Tensor};
 use kiln_kernels::{attention::BlockMask, planner::Kernel};
 use kiln_spec::{Direction, Layout, Pattern, formula::MarkField};
@@ -85,6 +85,8 @@ pub struct Context {
     pub position: Option<Position>,
     /// Attention kernel that a test forces.
     pub forced_kernel: Option<Kernel>,
+    /// Factors of adapters for each token of this call; `None`: those of the model alone.
+    pub token_factors: Option<TokenFactors>,
     /// Gradient sink. Present with gradient checkpointing: blocks are then recomputed in the backward pass.
     pub gradient_sink: Option<GradientSink>,
     /// Gradient sink for a loss that recomputes its logits in the backward pass. Present in a training step, with or without
@@ -110,6 +112,7 @@ impl Context {
             rng_key: None,
             position: None,
             forced_kernel: None,
+            token_factors: None,
             gradient_sink: None,
             loss_sink: None,
             auxiliary_losses: Vec::new(),

@@ -2,7 +2,8 @@
 //!
 //! Forward, the part runs without a graph: only its input `[B, T, M]` is stored. Backward, it runs once more from that
 //! input, on new leaves, in a context with the same random-number key, so every value has the same bits as in the first
-//! run. Its vector–Jacobian product then gives the gradients of the input and of the encoder memory to the outer graph. The
+//! run. Its vector–Jacobian product then gives the gradients of the input, of the encoder memory and of the factors of adapters for
+//! each token to the outer graph. The
 //! gradients of its parameters are collected in a [`GradientSink`], because the parameters are not in the outer graph.
 //!
 //! Memory: one `[B, T, M]` per part instead of all activations. Time: one more forward pass. Results are bit-identical to a
@@ -10,7 +11,10 @@
 
 use super::{AuxiliaryLoss, Context, Memory, RngKey, TokenMarks, TokenStream};
 use crate::{
-    autograd_order::{ensure_tracked, graph_barrier, leaf_depth, new_leaf, pad_graph_depth},
+    adapter::TokenFactors,
+    autograd_order::{
+        ensure_tracked, graph_barrier, leaf_depth, new_leaf, pad_graph_depth, stop_gradient, without_graph,
+    },
     position::Position,
 };
 use burn::{module::Module, optim::GradientsParams, tensor::Tensor};
@@ -63,18 +67,21 @@ impl Context {
         let modules_without_autodiff = modules.valid();
         let x = ensure_tracked(x);
         let memory = self.memory.as_ref().map(|memory| memory.hidden.clone());
+        let factors = self.chain_token_factors();
         let (shape, out, mut losses) = self.forward_no_grad(modules.no_grad(), x.clone().detach(), run);
         let block = self.recompute_block();
-        // The operation has two inputs. Without an encoder memory, the second is a constant and gets no gradient.
-        let memory_input = memory.unwrap_or_else(|| x.clone().detach());
+        // The operation has three inputs. Without an encoder memory or factors of tokens, constants take their places and get
+        // no gradient.
+        let factors = factors.map(|values| if values.is_autodiff() { values } else { values.autodiff() });
+        let [memory_input, factors_input] = [memory, factors].map(|input| input.unwrap_or_else(|| x.clone().detach()));
         let input = x.clone().inner();
         let after_recomputed = sink.after_recomputed;
         self.gradient_sink = Some(GradientSink { after_recomputed: true, ..sink.clone() });
-        let vjp = move |gradient, depths: [usize; 2]| {
+        let vjp = move |gradient, depths: [usize; 3]| {
             let depths = depths.map(|depth| leaf_depth(depth, after_recomputed));
             block.vjp(modules_without_autodiff.clone().train(), (input.clone(), depths), gradient, run, &sink)
         };
-        let out = recompute([x, memory_input], out, Arc::new(vjp));
+        let out = recompute([x, memory_input, factors_input], out, Arc::new(vjp));
         let length = shape.iter().product();
         for (i, loss) in losses.iter_mut().enumerate() {
             loss.value = out.clone().narrow(0, length + i, 1);
@@ -87,10 +94,12 @@ impl Context {
     /// Runs the part once with its graph stored. It reads the memory through a barrier, so that its gradients of the
     /// memory add up before they meet those of other parts, as they do when the part is recomputed.
     fn forward_stored<P>(&mut self, part: &P, x: Tensor<3>, run: ForwardFn<P>) -> Tensor<3> {
-        let outer = self.memory.clone();
-        self.memory = outer.clone().map(|memory| Memory { hidden: graph_barrier(memory.hidden), ..memory });
+        self.chain_token_factors();
+        let (memory, factors) = (self.memory.clone(), self.token_factors.clone());
+        self.memory = memory.clone().map(|memory| Memory { hidden: graph_barrier(memory.hidden), ..memory });
+        self.token_factors = factors.as_ref().map(|factors| factors.map_values(graph_barrier));
         let y = run(part, x, self);
-        self.memory = outer;
+        (self.memory, self.token_factors) = (memory, factors);
         y
     }
 
@@ -106,10 +115,24 @@ impl Context {
             (self.position.clone(), self.memory.clone(), self.gradient_sink.take(), self.take_auxiliary_losses());
         self.position = position;
         self.memory = self.memory.take().map(|memory| Memory { hidden: memory.hidden.detach(), ..memory });
+        let factors = self.token_factors.clone();
+        self.token_factors = factors.as_ref().map(|factors| factors.map_values(stop_gradient));
         let y = run(&part, x, self);
         let losses = self.take_auxiliary_losses();
         (self.position, self.memory, self.gradient_sink, self.auxiliary_losses) = outer;
+        self.token_factors = factors;
         (y.dims(), flatten_with_losses(y, &losses), losses)
+    }
+
+    /// Puts a barrier before the factors of tokens, and returns their values, which the next part reads.
+    ///
+    /// Every part reads a barrier that is chained to that of the part before it, so that each has two readers, this part and the
+    /// barrier of the next: the gradients of any number of parts add up pairwise.
+    fn chain_token_factors(&mut self) -> Option<Tensor<3>> {
+        let factors = self.token_factors.take()?.map_values(graph_barrier);
+        let values = factors.values().clone();
+        self.token_factors = Some(factors);
+        Some(values)
     }
 
     /// Everything of this context that the second run needs.
@@ -117,6 +140,7 @@ impl Context {
         RecomputeBlock {
             stream: self.stream.clone(),
             memory: self.memory.clone().map(|memory| Memory { hidden: memory.hidden.inner(), ..memory }),
+            factors: self.token_factors.as_ref().map(|factors| factors.map_values(without_graph)),
             rng_key: self.rng_key,
             kernel: self.forced_kernel,
             path: self.path.clone(),
@@ -124,26 +148,27 @@ impl Context {
     }
 }
 
-/// Inputs of a part's second run: tokens, memory, random-number key, forced kernel and path.
+/// Inputs of a part's second run: tokens, memory, factors of tokens, random-number key, forced kernel and path.
 struct RecomputeBlock {
     stream: TokenStream,
     memory: Option<Memory>,
+    factors: Option<TokenFactors>,
     rng_key: Option<RngKey>,
     kernel: Option<Kernel>,
     path: Vec<String>,
 }
 
 impl RecomputeBlock {
-    /// Vector–Jacobian product: runs the part with a graph and returns the gradients of input and memory for `gradient`,
-    /// the gradient of the flat output. Pushes the parameters' gradients into `sink`.
+    /// Vector–Jacobian product: runs the part with a graph and returns the gradients of input, memory and factors of tokens for
+    /// `gradient`, the gradient of the flat output. Pushes the parameters' gradients into `sink`.
     fn vjp<P: Module>(
         &self,
         (part, position): PartWithPosition<P>,
-        (x, depths): (Tensor<3>, [usize; 2]),
+        (x, depths): (Tensor<3>, [usize; 3]),
         gradient: Tensor<1>,
         run: ForwardFn<P>,
         sink: &GradientSink,
-    ) -> [Option<Tensor<3>>; 2] {
+    ) -> [Option<Tensor<3>>; 3] {
         let x = new_leaf(x);
         let memory = self.memory.clone().map(|memory| (new_leaf(memory.hidden), memory.token_marks));
         let mut cx = self.context(position.clone());
@@ -151,10 +176,16 @@ impl RecomputeBlock {
             hidden: pad_graph_depth(hidden, depths[1]),
             token_marks,
         });
+        let factors = self.factors.as_ref().map(|factors| factors.map_values(new_leaf));
+        cx.token_factors = factors.as_ref().map(|factors| factors.map_values(|leaf| pad_graph_depth(leaf, depths[2])));
         let y = run(&part, pad_graph_depth(x.clone(), depths[0]), &mut cx);
         let flat = flatten_with_losses(y, &cx.take_auxiliary_losses());
         let mut graph = (flat * gradient.autodiff()).sum().backward();
-        let gradients = [x.grad_remove(&mut graph), memory.and_then(|(hidden, _)| hidden.grad_remove(&mut graph))];
+        let gradients = [
+            x.grad_remove(&mut graph),
+            memory.and_then(|(hidden, _)| hidden.grad_remove(&mut graph)),
+            factors.and_then(|factors| factors.values().grad_remove(&mut graph)),
+        ];
         sink.push(GradientsParams::from_module(&mut graph, &(part, position)));
         gradients
     }
@@ -171,6 +202,7 @@ impl RecomputeBlock {
             rng_key: self.rng_key,
             position,
             forced_kernel: self.kernel,
+            token_factors: None,
             gradient_sink: None,
             loss_sink: None,
             auxiliary_losses: Vec::new(),

@@ -13,7 +13,8 @@ use std::sync::Arc;
 
 /// Marks of a batch of tokens: a tensor `[B, T]` for each field, and the layout on the host if the host knows it.
 ///
-/// The host loses the layout when tokens are selected on the device (mixture of depths). Kernels then have no tile plans.
+/// The host loses the layout when tokens are selected on the device (mixture of depths). Kernels then have no tile plans. Only the
+/// functions of this crate select tokens, within a block: the marks that a call starts with have their layout.
 #[derive(Clone, Debug)]
 pub struct TokenMarks {
     fields: [Tensor<2, Int>; 5],
@@ -63,7 +64,7 @@ impl TokenMarks {
     }
 
     /// Returns these marks followed by `next` in each row, `[B, T + T']`.
-    pub fn concat(&self, next: &Self) -> Self {
+    pub(crate) fn concat(&self, next: &Self) -> Self {
         let concat = |field| Tensor::cat(vec![self.field(field).clone(), next.field(field).clone()], 1);
         let layout = self.layout.as_ref().zip(next.layout.as_ref()).and_then(|(a, b)| concat_layouts(a, b));
         Self {
@@ -74,7 +75,7 @@ impl TokenMarks {
     }
 
     /// Returns the first `first` and the last `last` marks of each row. Their sum must not exceed the length.
-    pub fn keep_ends(&self, [first, last]: [usize; 2]) -> Self {
+    pub(crate) fn keep_ends(&self, [first, last]: [usize; 2]) -> Self {
         let layout = self.layout.as_ref().and_then(|layout| {
             let length = layout.sequence_length();
             let ends = (0..layout.batch_size())
@@ -86,13 +87,13 @@ impl TokenMarks {
     }
 
     /// Returns the marks at `indices [B, k]` of each row, a selection on the device. The host's layout is lost.
-    pub fn gather(&self, indices: &Tensor<2, Int>) -> Self {
+    pub(crate) fn gather(&self, indices: &Tensor<2, Int>) -> Self {
         let gather = |field| self.field(field).clone().gather(1, indices.clone());
         Self { fields: FIELDS.map(gather), layout: None, contiguous: false }
     }
 
     /// Returns the same tokens, of which only those with 1 in `members [B, T]` stay valid. The host's layout is lost.
-    pub fn mask_live(&self, members: Tensor<2, Int>) -> Self {
+    pub(crate) fn mask_live(&self, members: Tensor<2, Int>) -> Self {
         let mut fields = self.fields.clone();
         fields[MarkField::Valid as usize] = members * self.field(MarkField::Valid).clone();
         Self { fields, layout: None, contiguous: self.contiguous }

@@ -6,6 +6,7 @@
 use super::{ExpertConfig, expert_intermediate};
 use crate::{
     adapter::{Site, SiteAdapters},
+    context::Context,
     init::Initializer,
     packed_weight::is_without_values,
     part::feed_forward::activation::Activation,
@@ -45,7 +46,7 @@ impl StackedLinear {
     }
 
     /// Maps each row with its expert: `x [1, R, in]`, `expert [R] → [1, R, out]`.
-    fn forward(&self, x: Tensor<3>, expert: &Tensor<1, Int>) -> Tensor<3> {
+    fn forward(&self, x: Tensor<3>, expert: &Tensor<1, Int>, cx: &Context) -> Tensor<3> {
         let x = x.squeeze_dim(0);
         let y = match self.packed.as_ref().filter(|_| is_without_values(&self.weight)) {
             Some(packed) => packed_grouped_linear(x.clone(), packed, expert.clone()),
@@ -55,7 +56,7 @@ impl StackedLinear {
             Some(bias) => y + bias.val().select(0, expert.clone()),
             None => y,
         };
-        self.adapters.stacked(&x, expert, y).unsqueeze_dim(0)
+        self.adapters.stacked(&x, expert, y, cx).unsqueeze_dim(0)
     }
 
     /// Floating-point operations per row.
@@ -102,13 +103,13 @@ impl StackedExperts {
     }
 
     /// Runs each row through its expert: `x [1, R, M]`, `expert [R] → [1, R, M]`.
-    pub fn forward(&self, x: Tensor<3>, expert: &Tensor<1, Int>) -> Tensor<3> {
-        let up = self.up.forward(x.clone(), expert);
+    pub fn forward(&self, x: Tensor<3>, expert: &Tensor<1, Int>, cx: &Context) -> Tensor<3> {
+        let up = self.up.forward(x.clone(), expert, cx);
         let activated = match &self.gate {
-            Some(gate) => self.activation.apply_gated(gate.forward(x, expert), up),
+            Some(gate) => self.activation.apply_gated(gate.forward(x, expert, cx), up),
             None => self.activation.apply(up),
         };
-        self.down.forward(activated, expert)
+        self.down.forward(activated, expert, cx)
     }
 
     /// Returns the floating-point operations of one expert per token.
