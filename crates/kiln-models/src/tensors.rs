@@ -7,7 +7,7 @@
 use crate::parameters::StateDict;
 use burn::tensor::{DType, TensorData};
 use kiln_kernels::{
-    cpu::rows::copied_bytes,
+    cpu::rows::{copied_bytes, copied_elements},
     packed::{GgmlType, PackedMatrix, quantize::quantize},
 };
 use std::{borrow::Cow, collections::BTreeMap};
@@ -98,7 +98,7 @@ impl StoredTensor<'_> {
     pub fn into_values(self) -> TensorData {
         match self {
             Self::Borrowed { bytes, shape, dtype } => {
-                TensorData::from_bytes_vec(copied_bytes(bytes), shape.to_vec(), dtype)
+                TensorData::from_bytes(copied_elements(bytes, dtype.size()), shape.to_vec(), dtype)
             }
             Self::Owned(data) => data,
         }

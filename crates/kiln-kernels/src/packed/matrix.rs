@@ -2,7 +2,7 @@
 
 use super::GgmlType;
 use crate::cpu::rows::gather_rows;
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 /// Packed matrix `[rows, columns]`, row after row. Clones share the bytes.
 #[derive(Clone, Debug)]
@@ -30,6 +30,15 @@ impl<'a> PackedRef<'a> {
     /// If the rows aren't within the matrix.
     pub(super) fn row_span(&self, first: usize, count: usize) -> &'a [u8] {
         &self.bytes[first * self.row_bytes..][..count * self.row_bytes]
+    }
+
+    /// Returns the bytes of a range of columns of one row. The range is of whole blocks.
+    ///
+    /// # Panics
+    /// If the columns aren't within the matrix.
+    pub(super) fn column_span(&self, row: usize, columns: &Range<usize>) -> &'a [u8] {
+        let bytes = |columns: usize| columns / self.ggml_type.block_size * self.ggml_type.block_bytes;
+        &self.row_span(row, 1)[bytes(columns.start)..bytes(columns.end)]
     }
 }
 
