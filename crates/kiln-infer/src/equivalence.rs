@@ -198,11 +198,12 @@ fn first_half(document: &[u32]) -> &[u32] {
     &document[..document.len().div_ceil(2)]
 }
 
-/// State before the first chunk; the encoder of an encoder-decoder model has read the first half of each document.
+/// State before the first chunk, with the lengths of the documents declared; the encoder of an encoder-decoder model has read the first half of each document.
 fn init_state(model: &Model, documents: &[Vec<u32>]) -> State {
     let halves: Vec<&[u32]> = documents.iter().map(|document| first_half(document)).collect();
     let (tokens, lengths) = pad_rows(&halves);
-    model.init_state(&tokens, &lengths)
+    let declared: Vec<usize> = documents.iter().map(Vec::len).collect();
+    model.init_state(&tokens, &lengths).with_declared_lengths(&declared)
 }
 
 /// Hidden states of rows, `[B, T, M]`, without cached state.

@@ -4,6 +4,10 @@
 //! 2. Decoding: each step feeds the last token of every active row, changes the logits by the logits processors and samples
 //!    the next token from them.
 //!
+//! Each row declares its length, the prompt and the new tokens at most: rotary scalings that follow the length fix their frequencies
+//! by it. A row that outgrows it, because the number of new tokens has no limit or because it continues a cached text, is read
+//! again from its tokens ([`Generation::reread_tokens`]).
+//!
 //! Rows may have different lengths; finished rows are no longer computed. Generating from the cache gives the same logits
 //! as processing the whole text for each token, up to rounding. Shapes: B rows, T tokens, M hidden, V vocabulary.
 
@@ -16,6 +20,7 @@ use crate::{
 };
 use burn::{module::Module, tensor::Tensor};
 use kiln_models::{Model, Visibility};
+use kiln_nn::State;
 use kiln_spec::Direction;
 
 /// Running generation. Each call of [`next`](Self::next) yields one token for every active row.
@@ -25,6 +30,10 @@ pub struct Generation {
     /// State of all rows, with the tokens processed so far if there is a single row.
     cache: PrefixCache,
     rows: Vec<Row>,
+    /// Declared length of each row.
+    declared_lengths: Vec<usize>,
+    /// Number of tokens that were read again.
+    reread_tokens: Option<usize>,
     /// Number of tokens generated for each active row.
     step: u64,
 }
@@ -55,7 +64,8 @@ impl Generation {
     /// Prepares the generation for a single prompt from a prefix cache of the same model.
     ///
     /// Only the tokens after the cached ones are processed. The cache is ignored if the prompt does not begin with its
-    /// tokens, if there are several prompts, or if the model does not support it.
+    /// tokens, if there are several prompts, or if the model does not support it; also if the positions of the longer text are
+    /// encoded differently.
     ///
     /// # Errors
     /// An invalid request ([`GenerateRequest::check`]).
@@ -72,8 +82,15 @@ impl Generation {
         let rows: Vec<Row> = (0..request.prompts.len()).map(|row| Row::new(&request, row, has_encoder)).collect();
         // The inner model has no gradients: a graph would keep the tensors of every step.
         let model = if model.device().is_autodiff() { model.valid() } else { model.clone() };
-        let cache = cache.unwrap_or_else(|| PrefixCache::empty(rows.len()));
-        Ok(Self { model, cache, rows, request, step: 0 })
+        let mut declared_lengths: Vec<usize> = rows.iter().map(|row| row.declared_length(&request)).collect();
+        let outgrown = cache.as_ref().filter(|cache| is_outgrown(&model, &cache.state, 0, declared_lengths[0]));
+        let reread_tokens = outgrown.map(|cache| cache.tokens.len());
+        if reread_tokens.is_some() {
+            declared_lengths[0] = declared_lengths[0].next_power_of_two();
+        }
+        let cache = cache.filter(|_| reread_tokens.is_none());
+        let cache = cache.unwrap_or_else(|| PrefixCache::empty(&declared_lengths));
+        Ok(Self { model, cache, rows, declared_lengths, reread_tokens, request, step: 0 })
     }
 
     /// Generates the next token of each active row. Returns `None` when all rows have ended.
@@ -123,6 +140,12 @@ impl Generation {
         is_usable.then_some(self.cache)
     }
 
+    /// Returns how many tokens were read a second time, because the text outgrew the length that its positions were encoded for:
+    /// those of the cache or of the rows. `None` if that did not happen.
+    pub fn reread_tokens(&self) -> Option<usize> {
+        self.reread_tokens
+    }
+
     /// Returns the size of the state of all rows in bytes.
     pub fn state_bytes(&self) -> usize {
         self.cache.state.bytes()
@@ -161,9 +184,10 @@ impl Generation {
     fn prefill(&mut self) -> Tensor<2> {
         if self.model.encoder().is_some() {
             let (tokens, lengths) = pad_rows(&as_slices(&self.request.prompts));
-            self.cache.state = self.model.init_state(&tokens, &lengths);
+            let state = self.model.init_state(&tokens, &lengths);
+            self.cache.state = state.with_declared_lengths(&self.declared_lengths);
         }
-        let prompts: Vec<Vec<u32>> = self.rows.iter().map(|row| row.tokens.clone()).collect();
+        let prompts: Vec<Vec<u32>> = self.rows.iter().map(|row| row.tokens[..row.prompt_length].to_vec()).collect();
         let longest = prompts.iter().map(Vec::len).max().unwrap_or_default();
         // With prefix visibility, tokens attend to later ones: the prompt cannot be split.
         let (direction, chunk_size) = match self.model.config().effective_visibility() {
@@ -188,16 +212,50 @@ impl Generation {
 
     /// Processes the last token of each active row and returns its hidden states, `[active, M]`.
     fn decode(&mut self, active: &[usize]) -> Tensor<2> {
+        if self.outgrown_rows(active).next().is_some() {
+            return self.read_again(active);
+        }
         let tokens: Vec<Option<u32>> =
             self.rows.iter().map(|row| row.tokens.last().copied().filter(|_| row.finish_reason.is_none())).collect();
         let chunks: Vec<&[u32]> = tokens.iter().map(Option::as_slice).collect();
         let hidden = self.forward_chunk(&chunks, Direction::Causal).squeeze_dim::<2>(1);
+        self.select_rows(hidden, active)
+    }
+
+    /// The rows of `hidden [B, M]` that are active.
+    fn select_rows(&self, hidden: Tensor<2>, active: &[usize]) -> Tensor<2> {
         if active.len() == self.rows.len() {
             return hidden;
         }
         let indices: Vec<i32> = active.iter().map(|row| *row as i32).collect();
         let indices = int_tensor(indices, [active.len()], &hidden.device());
         hidden.select(0, indices)
+    }
+
+    /// Active rows whose tokens no longer fit the length that their positions are encoded for.
+    fn outgrown_rows<'a>(&'a self, active: &'a [usize]) -> impl Iterator<Item = usize> + 'a {
+        let is_outgrown = |row: &usize| is_outgrown(&self.model, &self.cache.state, *row, self.rows[*row].tokens.len());
+        active.iter().copied().filter(is_outgrown)
+    }
+
+    /// Reads all rows again from their tokens, those that outgrew their length with a longer one, and returns the hidden states
+    /// of the last tokens of the active rows, `[active, M]`. The length grows to a power of two, so that a text without a limit is
+    /// read again once for each doubling at most.
+    fn read_again(&mut self, active: &[usize]) -> Tensor<2> {
+        for row in self.outgrown_rows(active).collect::<Vec<_>>() {
+            self.declared_lengths[row] = self.rows[row].tokens.len().next_power_of_two();
+        }
+        self.reread_tokens = Some(active.iter().map(|row| self.rows[*row].tokens.len()).sum());
+        self.cache = PrefixCache::empty(&self.declared_lengths);
+        let last_of_prompts = self.prefill();
+        let rows: Vec<Vec<u32>> = self.rows.iter().map(|row| row.tokens[row.prompt_length..].to_vec()).collect();
+        let hidden = self.forward_chunk(&as_slices(&rows), Direction::Causal);
+        let last = rows.iter().enumerate().map(|(row, tokens)| match tokens.len() {
+            0 => last_of_prompts.clone().narrow(0, row, 1),
+            length => hidden.clone().narrow(0, row, 1).narrow(1, length - 1, 1).squeeze_dim::<2>(1),
+        });
+        let last = Tensor::cat(last.collect(), 0);
+        self.select_rows(last, active)
     }
 
     /// Processes one chunk of each row, which may be empty, and updates the state. Returns hidden states `[B, T, M]`.
@@ -211,4 +269,12 @@ impl Generation {
         self.cache.state = state;
         hidden
     }
+}
+
+/// Whether a row of a state, with `length` tokens of the text in the end, needs positions that are encoded differently from those
+/// read so far.
+fn is_outgrown(model: &Model, state: &State, row: usize, length: usize) -> bool {
+    let needed = length + model.num_virtual_tokens();
+    let context_length = state.context_lengths().get(row).copied().unwrap_or(usize::MAX);
+    needed > context_length && model.config().positions_differ_between(context_length, needed)
 }

@@ -13,9 +13,10 @@ pub struct PrefixCache {
 }
 
 impl PrefixCache {
-    /// Cache of no tokens, with the initial state for `num_rows` sequences.
-    pub(crate) fn empty(num_rows: usize) -> Self {
-        Self { tokens: Vec::new(), state: State::new(num_rows) }
+    /// Cache of no tokens, with the initial state of sequences of these declared lengths.
+    pub(crate) fn empty(declared_lengths: &[usize]) -> Self {
+        let state = State::new(declared_lengths.len()).with_declared_lengths(declared_lengths);
+        Self { tokens: Vec::new(), state }
     }
 
     /// Returns the tokens that were processed.

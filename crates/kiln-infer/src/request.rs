@@ -117,7 +117,7 @@ pub(crate) fn check_texts(texts: &[Vec<u32>], model: &Model) -> Result<(), Gener
     let config = model.config();
     let encoder_config = config.encoder_model_config();
     let positions = match &encoder_config {
-        Some(encoder) => encoder.position.max_positions(),
+        Some(encoder) => encoder.max_positions(),
         None => model.max_positions(),
     };
     let limit = positions.unwrap_or(i32::MAX as usize);

@@ -50,6 +50,11 @@ impl TextStream<'_> {
         self.generation.into_prefix_cache()
     }
 
+    /// Returns how many tokens were read a second time, see [`Generation::reread_tokens`].
+    pub fn reread_tokens(&self) -> Option<usize> {
+        self.generation.reread_tokens()
+    }
+
     /// Returns why the text ended; `None` if it has not.
     pub fn finish_reason(&self) -> Option<FinishReason> {
         self.generation.finish_reason(0)

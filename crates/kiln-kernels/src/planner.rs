@@ -4,10 +4,12 @@
 //! and a sentence that `kiln inspect` prints. The rules, the first that applies:
 //!
 //! 1. a forced kernel, if it supports the call (tests);
-//! 2. what only the reference forms: weights that a probe reads, sigmoid scores, dropout of weights;
+//! 2. what only the reference forms: weights that a probe reads, dropout of weights, and score functions and biases that do not
+//!    work in a tile, as their cards say;
 //! 3. [`Kernel::Fused`] for 32-bit floats on the CPU, except for one query of a plain softmax: there a head
 //!    has a single row of scores, so the fused kernel would save no memory;
-//! 4. the reference for softcap, position bias, log-sum-exp and gradients, which Burn's own attention lacks;
+//! 4. the reference for other score functions than the softmax, softcap, score bias, log-sum-exp and gradients, which Burn's own
+//!    attention lacks;
 //! 5. [`Kernel::Builtin`].
 
 /// Attention kernel.
@@ -34,12 +36,14 @@ pub struct PlannerInput {
     pub num_queries: usize,
     /// Whether scores are soft-capped, s → c · tanh(s / c).
     pub has_softcap: bool,
-    /// Whether a position bias is added to the scores (ALiBi, T5).
+    /// Whether a bias is added to the scores (ALiBi, T5).
     pub has_bias: bool,
     /// Whether the host knows the visible keys and the positions, so that a tile plan can be made.
     pub tiles_known: bool,
-    /// Whether the weights are sigmoids of the scores instead of a softmax.
-    pub is_sigmoid: bool,
+    /// Whether the weights are no softmax of the scores, such as sigmoids.
+    pub is_not_softmax: bool,
+    /// Why only the reference computes the call: the score function or the bias that does not work in a tile.
+    pub reference_only: Option<String>,
     /// Whether attention weights are dropped (training).
     pub has_dropout: bool,
     /// Whether the log-sum-exp is needed: for a sink, or to merge outputs over two sets of keys.
@@ -73,16 +77,16 @@ impl Kernel {
 impl PlannerInput {
     /// Whether the call is a softmax of scaled products and nothing else.
     fn is_plain_softmax(&self) -> bool {
-        !self.has_softcap && !self.has_bias && !self.needs_log_sum_exp
+        !self.has_softcap && !self.has_bias && !self.needs_log_sum_exp && !self.is_not_softmax
     }
 
     /// Whether a kernel can compute the call.
     fn supports(&self, kernel: Kernel) -> bool {
-        let softmax = !self.is_sigmoid && !self.has_dropout && self.hooked_path.is_none();
+        let fast = self.reference_only.is_none() && !self.has_dropout && self.hooked_path.is_none();
         match kernel {
             Kernel::Reference => true,
-            Kernel::Builtin => softmax && self.is_plain_softmax() && !self.needs_gradients,
-            Kernel::Fused => softmax && self.is_cpu_f32 && (self.tiles_known || !self.has_bias),
+            Kernel::Builtin => fast && self.is_plain_softmax() && !self.needs_gradients,
+            Kernel::Fused => fast && self.is_cpu_f32 && (self.tiles_known || !self.has_bias),
         }
     }
 }
@@ -94,20 +98,21 @@ pub fn plan_attention(facts: &PlannerInput) -> KernelPlan {
             (*kernel, "the caller forces this kernel".into())
         }
         PlannerInput { hooked_path: Some(path), .. } => (Kernel::Reference, format!("a probe reads `{path}`")),
-        PlannerInput { is_sigmoid: true, .. } => {
-            (Kernel::Reference, "sigmoid scores: the fast kernels compute softmax only".into())
-        }
+        PlannerInput { reference_only: Some(reason), .. } => (Kernel::Reference, reason.clone()),
         PlannerInput { has_dropout: true, .. } => (Kernel::Reference, "dropout of attention weights".into()),
         PlannerInput { is_cpu_f32: true, num_queries: queries, .. }
             if facts.supports(Kernel::Fused) && (*queries != 1 || !facts.is_plain_softmax()) =>
         {
             (Kernel::Fused, "32-bit floats on the CPU".into())
         }
+        PlannerInput { is_not_softmax: true, .. } => {
+            (Kernel::Reference, "a score function other than the softmax: no fast kernel here supports it".into())
+        }
         PlannerInput { has_softcap: true, .. } => {
             (Kernel::Reference, "softcap: no fast kernel here supports it".into())
         }
         PlannerInput { has_bias: true, .. } => {
-            (Kernel::Reference, "position bias: no fast kernel here supports it".into())
+            (Kernel::Reference, "score bias: no fast kernel here supports it".into())
         }
         PlannerInput { needs_log_sum_exp: true, .. } => (Kernel::Reference, "the log-sum-exp is needed".into()),
         PlannerInput { needs_gradients: true, .. } => {
@@ -124,11 +129,11 @@ mod tests {
 
     #[test]
     fn the_planned_kernel_supports_the_call() {
-        for bits in 0..512u32 {
+        for bits in 0..1024u32 {
             let fact = |bit: u32| bits >> bit & 1 == 1;
             for (queries, forced) in [(7, None), (1, None), (7, Some(Kernel::Builtin)), (7, Some(Kernel::Fused))] {
                 let [gradients, cpu, softcap, dropout, log_sum] = [0, 1, 2, 3, 4].map(fact);
-                let [bias, known, sigmoid] = [6, 7, 8].map(fact);
+                let [bias, known, sigmoid, reference] = [6, 7, 8, 9].map(fact);
                 let hooked = fact(5).then(|| "blocks.0.attention.weights".to_string());
                 let facts = PlannerInput {
                     needs_gradients: gradients,
@@ -137,7 +142,8 @@ mod tests {
                     has_softcap: softcap,
                     has_bias: bias,
                     tiles_known: known,
-                    is_sigmoid: sigmoid,
+                    is_not_softmax: sigmoid,
+                    reference_only: reference.then(|| "a content bias".to_string()),
                     has_dropout: dropout,
                     needs_log_sum_exp: log_sum,
                     hooked_path: hooked,

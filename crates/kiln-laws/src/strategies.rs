@@ -16,7 +16,7 @@ pub use encoder_stacks::{encoder, encoder_decoder, head};
 pub use smooth::{all_blocks, is_differentiable, with_soft_norms, with_zero_branches, without_depth_rules};
 
 use kiln_models::{ModelConfig, SublayerConfig, Visibility};
-use kiln_nn::{depth::DepthConfig, junction::JunctionConfig, part::PartConfig, variant::Causality};
+use kiln_nn::{depth::DepthConfig, junction::JunctionConfig, part::PartConfig};
 use kiln_spec::Direction;
 use proptest::{collection::vec, prelude::*, sample::select};
 
@@ -50,18 +50,13 @@ pub fn decoder() -> impl Strategy<Value = ModelConfig> {
                 head,
                 ..ModelConfig::default()
             };
-            if parts(&config).any(|part| part.card().causality == Causality::CausalOnly) {
+            if config.find_incompatible(Direction::Bidirectional).is_some() {
                 config.visibility = Visibility::Causal;
             }
             config.resolve();
             config
         },
     )
-}
-
-/// Parts of all blocks of the decoder.
-fn parts(config: &ModelConfig) -> impl Iterator<Item = &PartConfig> {
-    config.blocks.iter().flat_map(|block| &block.sublayers).flat_map(|sublayer| &sublayer.parts)
 }
 
 /// Any legal model whose first block runs for every token and begins with attention, for laws about mixing tokens.

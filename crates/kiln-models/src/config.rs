@@ -142,6 +142,7 @@ impl ModelConfig {
         self.resolve_stack();
         self.resolve_head_width();
         let unresolved = self.clone();
+        self.position.fit_heads(unresolved.num_query_heads(), unresolved.query_width());
         self.position.resolve(&unresolved.build_context());
         // The parts see the resolved positions.
         let unresolved = self.clone();
@@ -164,6 +165,7 @@ impl ModelConfig {
         self.check_stack(path)?;
         // The parts see the positions as they will be resolved.
         let mut position = self.position.clone();
+        position.fit_heads(self.num_query_heads(), self.query_width());
         position.resolve(&self.position_context());
         let context = BuildContext { position: &position, ..self.build_context() };
         self.embedding.check(&context, &format!("{path}.embedding"))?;
@@ -178,14 +180,26 @@ impl ModelConfig {
         self.encoder_model_config().map_or(Ok(()), |encoder| encoder.check(&format!("{path}.encoder")))
     }
 
-    /// A T5 bias table that no attention part uses would be a parameter without gradient.
+    /// Checks the positions of the attention parts: their direction, and that one uses the model's if it has parameters. A table
+    /// that no attention part uses would be a parameter without gradient.
     fn check_position(&self, path: &str) -> Result<(), ValidationError> {
-        if !matches!(self.position, PositionConfig::T5(_)) || self.parts().any(|(_, part)| inherits_position(part)) {
+        let visibility = self.effective_visibility();
+        let direction = if self.stack == Stack::EncoderDecoder { Visibility::Causal } else { visibility }.direction(0);
+        if let Some(found) = self.find_incompatible_position(direction) {
+            let reason =
+                format!("`{}` {}; the model's visibility is `{}`", found.part, found.reason, visibility.name());
+            return Err(ValidationError::new(format!("{path}.{}", found.path), reason)
+                .with_suggestion("visibility = \"causal\", or position = \"rotary\""));
+        }
+        let is_used = self.parts().any(|(_, part)| inherits_position(part));
+        if !self.position.has_attention_parameters() || is_used {
             return Ok(());
         }
-        let reason = "no attention part uses the model's t5 position bias: each has positions of its own or is \
-                      cross-attention";
-        Err(ValidationError::new(format!("{path}.position.t5"), reason).with_suggestion("position = \"none\""))
+        let name = self.position.name();
+        let reason = format!(
+            "no attention part uses the model's {name} positions: each has positions of its own or is cross-attention"
+        );
+        Err(ValidationError::new(format!("{path}.position.{name}"), reason).with_suggestion("position = \"none\""))
     }
 
     /// Checks the sizes that the memory and the time of all other checks depend on.
@@ -238,6 +252,38 @@ impl ModelConfig {
             _ => None,
         });
         heads.next().unwrap_or(0)
+    }
+
+    /// Width of a query head of the first attention part; `None` if there is none, or if it depends on the call.
+    fn query_width(&self) -> Option<usize> {
+        let mut widths = self.parts().filter_map(|(_, part)| match part {
+            PartConfig::Attention(attention) => Some(attention.projection.query_width(self.hidden)),
+            _ => None,
+        });
+        widths.next().flatten()
+    }
+
+    /// The longest sequence in tokens, by the positions and the score functions of its attention parts; `None` if there is no
+    /// limit.
+    pub fn max_positions(&self) -> Option<usize> {
+        let of_part = |([_, _, _], part): ([usize; 3], &PartConfig)| match part {
+            PartConfig::Attention(attention) => {
+                let own = attention.position.as_ref().and_then(|position| position.max_positions());
+                [own, attention.score.max_length()].into_iter().flatten().min()
+            }
+            _ => None,
+        };
+        self.parts().filter_map(of_part).chain(self.position.max_positions()).min()
+    }
+
+    /// Whether positions are encoded differently in contexts of two lengths, by rotary scalings that follow the length. A row that
+    /// outgrows its context length must then be read again from its tokens.
+    pub fn positions_differ_between(&self, length: usize, other: usize) -> bool {
+        let own = self.parts().filter_map(|(_, part)| match part {
+            PartConfig::Attention(attention) => attention.position.as_ref(),
+            _ => None,
+        });
+        own.chain([&self.position]).any(|position| position.differs_between(length, other))
     }
 
     /// The parts with their indices of block, sublayer and part, in order of execution. A repeated block counts once.

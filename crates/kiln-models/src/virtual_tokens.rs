@@ -22,7 +22,7 @@ impl Model {
 
     /// The number of positions for tokens of the text; `None` if there is no limit.
     pub fn max_positions(&self) -> Option<usize> {
-        Some(self.config().position.max_positions()?.saturating_sub(self.num_virtual_tokens()))
+        Some(self.config().max_positions()?.saturating_sub(self.num_virtual_tokens()))
     }
 
     /// Hidden states of token embeddings after the virtual tokens `[n, W]`: `[B, T, W] → [B, T, M]`.
@@ -41,9 +41,10 @@ impl Model {
 
     /// Reads the virtual tokens into an empty state, which the call continues from.
     fn read_virtual_tokens(&self, virtual_tokens: Tensor<2>, cx: &mut Context) {
-        let state = cx.state.take().unwrap_or_default();
+        let mut state = cx.state.take().unwrap_or_default();
         let ([rows, _], [n, width]) = (cx.stream.tokens.dims(), virtual_tokens.dims());
         let lengths = vec![n; rows];
+        state.extend_context_lengths(n);
         let device = cx.stream.tokens.field(MarkField::Position).device();
         let mut first = Context::resume(state, &lengths, n, Direction::Causal, &device);
         self.forward_embeddings(virtual_tokens.unsqueeze_dim::<3>(0).expand([rows, n, width]), &mut first);

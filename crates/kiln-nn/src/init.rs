@@ -293,6 +293,15 @@ impl Initializer {
         Param::from_data(TensorData::new(vec![value; shape.iter().product()], shape), &self.device)
     }
 
+    /// Returns the identity matrix of `size` as a parameter.
+    pub fn identity(&mut self, size: usize) -> Param<Tensor<2>> {
+        if self.uninitialized {
+            return self.uninitialized_param([size, size]);
+        }
+        let values: Vec<f32> = (0..size * size).map(|i| f32::from(i % (size + 1) == 0)).collect();
+        Param::from_data(TensorData::new(values, [size, size]), &self.device)
+    }
+
     /// A parameter without memory; 0 when it is read before it is set.
     fn uninitialized_param<const D: usize>(&self, shape: [usize; D]) -> Param<Tensor<D>> {
         Param::uninitialized(

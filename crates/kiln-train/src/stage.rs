@@ -194,8 +194,8 @@ impl StageConfig {
 
     /// Checks steps, sequence length and batch size.
     fn check_lengths(&self, model: &ModelConfig, path: &str) -> Result<(), ValidationError> {
-        let encoder_positions = model.encoder_model_config().and_then(|encoder| encoder.position.max_positions());
-        let max_positions = [model.position.max_positions(), encoder_positions].into_iter().flatten().min();
+        let encoder_positions = model.encoder_model_config().and_then(|encoder| encoder.max_positions());
+        let max_positions = [model.max_positions(), encoder_positions].into_iter().flatten().min();
         let [length, batch_size, parts] = [self.sequence_length, self.batch_size, self.gradient_accumulation];
         match self {
             Self { epochs: Some(epochs), .. } if !(*epochs > 0.0 && *epochs <= MAX_EPOCHS) => {

@@ -161,6 +161,11 @@ impl<'a> ConfigReader<'a> {
         self.read(key, "a number", Value::as_f64)
     }
 
+    /// A list of numbers.
+    pub fn floats(&self, key: &str) -> Result<Option<Vec<f64>>, ValidationError> {
+        self.read(key, "a list of numbers", |value| value.as_array()?.iter().map(Value::as_f64).collect())
+    }
+
     /// A boolean.
     pub fn flag(&self, key: &str, default: bool) -> Result<bool, ValidationError> {
         Ok(self.read(key, "true or false", Value::as_bool)?.unwrap_or(default))

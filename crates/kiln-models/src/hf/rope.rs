@@ -5,12 +5,14 @@
 //! | `default` | none | `rope_theta`, `partial_rotary_factor` |
 //! | `linear` | position interpolation (2306.15595) | `factor` |
 //! | `llama3` | Llama 3.1 | `factor`, `low_freq_factor`, `high_freq_factor`, `original_max_position_embeddings` |
+//! | `dynamic` | dynamic NTK (2309.00071, appendix B.1) | `factor`; the original context is `max_position_embeddings` |
+//! | `longrope` | LongRoPE (2402.13753) | `short_factor`, `long_factor`, `factor`, `attention_factor`, `original_max_position_embeddings` |
 //! | `yarn` | YaRN (2309.00071) | `factor`, `beta_fast`, `beta_slow`, `truncate`, `attention_factor`, `mscale`, `mscale_all_dim`, `original_max_position_embeddings` |
 //!
 //! Older files call `rope_type` `type`, and may have `rope_theta`, `partial_rotary_factor` and
 //! `original_max_position_embeddings` outside of the table. Other keys of the table have no effect: a warning names them.
-//! The reference is `modeling_rope_utils.py` of transformers, and the rotary class of each family: only Phi-3's rotates a
-//! part of a head, and only the others scale.
+//! The reference is `modeling_rope_utils.py` of transformers, and the rotary class of each family: some rotate a part of a head, and
+//! only the others have all scalings. Phi-3's rotates a part and has LongRoPE, which older files call `su` or `yarn`.
 
 use super::{
     config_reader::ConfigReader,
@@ -21,7 +23,7 @@ use super::{
 };
 use kiln_nn::position::{
     PositionConfig, RotaryEmbeddingConfig, RotaryScaling,
-    rotary_scaling::{LinearScaling, Llama3Scaling, YarnScaling},
+    rotary_scaling::{DynamicScaling, LinearScaling, Llama3Scaling, LongRopeScaling, YarnScaling},
 };
 use kiln_spec::ValidationError;
 use serde_json::{Map, Value, json};
@@ -33,6 +35,8 @@ pub(super) enum RotaryClass {
     Scaled,
     /// A part of a head, without the scalings that Kiln implements.
     Partial,
+    /// A part of a head, with LongRoPE: Phi-3's class.
+    LongRope,
 }
 
 /// Lengths outside of the table.
@@ -50,7 +54,7 @@ fn read(fields: &ConfigReader, rotary: &Rotary, head_dim: usize) -> Result<Posit
     let [outer_theta, outer_factor] = [rotary.theta_key, rotary.factor_key].map(|key| fields.float(key));
     let lengths = Lengths {
         max: fields.integer("max_position_embeddings")?.unwrap_or(rotary.max_length),
-        original: fields.integer("original_max_position_embeddings")?,
+        original: fields.integer(ORIGINAL_KEY)?.or(rotary.original_length),
     };
     let empty = json!({});
     let (name, table) = find_table(fields).unwrap_or(("rope_parameters", &empty));
@@ -65,11 +69,15 @@ fn read(fields: &ConfigReader, rotary: &Rotary, head_dim: usize) -> Result<Posit
             check_partial_factor(fields, class, rope_type, head_dim, outer_factor?.unwrap_or(rotary.partial_factor))?
         }
     };
+    check_factor_lists(&scaling, (head_dim as f64 * partial_factor) as usize / 2).map_err(in_table)?;
     table.finish().map_err(in_table)?;
     fields.take_warnings(name, &table);
     let interleaved = rotary.interleaved;
     Ok(PositionConfig::Rotary(RotaryEmbeddingConfig { theta, scaling, partial_factor, interleaved }))
 }
+
+/// Key of the longest sequence before the context was extended.
+const ORIGINAL_KEY: &str = "original_max_position_embeddings";
 
 /// Key of the fraction of a head's dimensions that are rotated.
 const PARTIAL_KEY: &str = "partial_rotary_factor";
@@ -111,7 +119,7 @@ fn check_partial_factor(
             let reason = format!("`{family}` with rope_type \"{rope_type}\" rotates whole heads only, found {factor}");
             Err(ValidationError::new(PARTIAL_KEY, reason).with_suggestion("remove the key or the scaling"))
         }
-        RotaryClass::Partial => {
+        RotaryClass::Partial | RotaryClass::LongRope => {
             // The reference truncates. With an odd number, its frequencies are those of no other model.
             let rotary_dim = (head_dim as f64 * factor) as usize;
             if factor > 0.0 && factor < 1.0 && rotary_dim > 0 && rotary_dim.is_multiple_of(2) {
@@ -150,6 +158,13 @@ fn read_scaling<'a>(
             high_freq_factor: float(fields, "high_freq_factor", None)?,
         }),
         (RotaryClass::Scaled, "yarn") => RotaryScaling::Yarn(read_yarn(fields, lengths)?),
+        (RotaryClass::Scaled, "dynamic") => RotaryScaling::Dynamic(DynamicScaling {
+            factor: float(fields, "factor", None)?,
+            original_max_position_embeddings: lengths.max,
+        }),
+        (RotaryClass::Scaled, "longrope") | (RotaryClass::LongRope, "longrope" | "su" | "yarn") => {
+            RotaryScaling::LongRope(read_longrope(fields, lengths)?)
+        }
         _ => return Err(unsupported_scaling(fields, class, rope_type)),
     };
     Ok((rope_type, scaling))
@@ -159,15 +174,11 @@ fn read_scaling<'a>(
 fn unsupported_scaling(fields: &ConfigReader, class: RotaryClass, rope_type: &str) -> ValidationError {
     let key = if fields.get("rope_type").is_some() { "rope_type" } else { "type" };
     let reason = match (class, rope_type) {
-        // The class of Phi-3 reads "yarn" as an older name of LongRoPE.
-        (_, "longrope" | "su") | (RotaryClass::Partial, "yarn") => {
-            format!("LongRoPE (\"{rope_type}\") is not supported")
-        }
-        (_, "dynamic") => "dynamic NTK scaling (\"dynamic\") is not supported".into(),
         _ => format!("unsupported rotary scaling \"{rope_type}\" of `{}`", fields.family()),
     };
     let supported = match class {
-        RotaryClass::Scaled => "default, linear, llama3, yarn",
+        RotaryClass::Scaled => "default, linear, llama3, yarn, dynamic, longrope",
+        RotaryClass::LongRope => "default, longrope",
         RotaryClass::Partial => "default",
     };
     ValidationError::new(key, reason).with_suggestion(format!("supported: {supported}"))
@@ -189,6 +200,38 @@ fn read_yarn(fields: &ConfigReader, lengths: Lengths) -> Result<YarnScaling, Val
     })
 }
 
+/// LongRoPE's parameters. The factor is by default the ratio of the lengths.
+fn read_longrope(fields: &ConfigReader, lengths: Lengths) -> Result<LongRopeScaling, ValidationError> {
+    let original = original_length(fields, lengths)?;
+    let list = |key: &str| {
+        let missing = || ValidationError::new(key, "expected a list of numbers, found none");
+        fields.floats(key)?.ok_or_else(missing)
+    };
+    Ok(LongRopeScaling {
+        factor: float(fields, "factor", Some(lengths.max as f64 / original as f64))?,
+        original_max_position_embeddings: original,
+        short_factor: list("short_factor")?,
+        long_factor: list("long_factor")?,
+        attention_factor: fields.float("attention_factor")?,
+    })
+}
+
+/// Checks that LongRoPE has a factor for each rotated pair.
+fn check_factor_lists(scaling: &RotaryScaling, pairs: usize) -> Result<(), ValidationError> {
+    let RotaryScaling::LongRope(longrope) = scaling else { return Ok(()) };
+    let lists = [("short_factor", &longrope.short_factor), ("long_factor", &longrope.long_factor)];
+    match lists.into_iter().find(|(_, list)| list.len() != pairs) {
+        Some((key, list)) => {
+            let reason = format!(
+                "expected {pairs} numbers, one for each pair of rotated dimensions of a head, found {}",
+                list.len()
+            );
+            Err(ValidationError::new(key, reason))
+        }
+        None => Ok(()),
+    }
+}
+
 /// A number, or its default; an error if there is neither.
 fn float(fields: &ConfigReader, key: &str, default: Option<f64>) -> Result<f64, ValidationError> {
     fields.float(key)?.or(default).ok_or_else(|| ValidationError::new(key, "expected a number, found none"))
@@ -196,7 +239,7 @@ fn float(fields: &ConfigReader, key: &str, default: Option<f64>) -> Result<f64, 
 
 /// The sequence length before the context was extended. The value outside of the table has precedence over the one in it.
 fn original_length(fields: &ConfigReader, lengths: Lengths) -> Result<usize, ValidationError> {
-    let key = "original_max_position_embeddings";
+    let key = ORIGINAL_KEY;
     let inner = fields.integer(key)?;
     let length = lengths.original.or(inner).unwrap_or(lengths.max);
     if length == 0 { Err(ValidationError::new(key, "expected at least 1 token, found 0")) } else { Ok(length) }
@@ -233,12 +276,35 @@ fn write(position: &PositionConfig, class: RotaryClass) -> Result<Value, Validat
             "original_max_position_embeddings": c.original_max_position_embeddings, "truncate": c.truncate,
             "beta_fast": c.beta_fast, "beta_slow": c.beta_slow, "attention_factor": c.attention_factor,
         }),
+        RotaryScaling::Dynamic(c) => json!({ "rope_type": "dynamic", "factor": c.factor }),
+        RotaryScaling::LongRope(c) => json!({
+            "rope_type": "longrope", "factor": c.factor,
+            "original_max_position_embeddings": c.original_max_position_embeddings,
+            "short_factor": c.short_factor, "long_factor": c.long_factor, "attention_factor": c.attention_factor,
+        }),
     };
     table["rope_theta"] = rotary.theta.into();
-    if matches!(class, RotaryClass::Partial) {
+    if !matches!(class, RotaryClass::Scaled) {
         table["partial_rotary_factor"] = rotary.partial_factor.into();
     }
     Ok(table)
+}
+
+/// The lengths that a scaling reads outside of the table.
+fn write_lengths(position: &PositionConfig, json: &mut Map<String, Value>) {
+    let PositionConfig::Rotary(rotary) = position else { return };
+    match &rotary.scaling {
+        RotaryScaling::Dynamic(dynamic) => {
+            json.insert("max_position_embeddings".into(), dynamic.original_max_position_embeddings.into());
+        }
+        RotaryScaling::LongRope(longrope) => {
+            let original = longrope.original_max_position_embeddings;
+            json.insert(ORIGINAL_KEY.into(), original.into());
+            let extended = (longrope.factor * original as f64).round() as usize;
+            json.insert("max_position_embeddings".into(), extended.into());
+        }
+        _ => {}
+    }
 }
 
 /// The keys of rotary positions. Hole: `position`. Reads the holes `head_dim`, `hidden` and `heads`.
@@ -247,6 +313,8 @@ pub(super) struct Rotary {
     pub class: RotaryClass,
     /// `max_position_embeddings` of the reference's class.
     pub max_length: usize,
+    /// `original_max_position_embeddings` of the reference's class, which overrules that of the table.
+    pub original_length: Option<usize>,
     /// `rope_theta` of the reference's class.
     pub theta: f64,
     /// Fraction of a head that the reference's class rotates.
@@ -265,6 +333,7 @@ impl Rotary {
         Self {
             class: RotaryClass::Scaled,
             max_length,
+            original_length: None,
             theta: 10_000.0,
             partial_factor: 1.0,
             theta_key: "rope_theta",
@@ -301,7 +370,9 @@ impl Convert for Rotary {
     }
 
     fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
-        json.insert("rope_parameters".into(), write(&position(holes)?, self.class)?);
+        let position = position(holes)?;
+        json.insert("rope_parameters".into(), write(&position, self.class)?);
+        write_lengths(&position, json);
         Ok(())
     }
 

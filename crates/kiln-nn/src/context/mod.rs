@@ -12,6 +12,7 @@
 //! probes and its losses. [`Context::scope`] extends the path. What is derived from the tokens (masks, rotary tables) is
 //! computed once per call, in [`TokenStream`].
 
+pub mod context_lengths;
 pub mod probe;
 mod random;
 pub mod recompute;
@@ -20,6 +21,7 @@ pub mod stream;
 mod substream;
 pub mod token_marks;
 
+pub use context_lengths::ContextLengths;
 pub use probe::Probe;
 pub use recompute::GradientSink;
 pub use state::{State, Stateful};
@@ -131,8 +133,10 @@ impl Context {
     /// `width`, the rest is padding. Prefill and decoding; [`commit`](Self::commit) gives the state back.
     pub fn resume(mut state: State, lengths: &[usize], width: usize, direction: Direction, device: &Device) -> Self {
         state.set_rows_if_default(lengths.len());
+        state.fix_context_lengths(lengths);
         let layout = Layout::from_offsets(state.next_positions(), lengths, width, direction);
-        let stream = TokenStream::new(TokenMarks::new(&layout, device), state.cached_keys.clone());
+        let tokens = TokenMarks::new(&layout, device).with_row_lengths(state.context_lengths());
+        let stream = TokenStream::new(tokens, state.cached_keys.clone());
         Self { stream, memory: state.memory.take(), state: Some(state), ..Self::new(&layout, device) }
     }
 
@@ -148,6 +152,7 @@ impl Context {
         let device = self.stream.tokens.field(MarkField::Position).device();
         if let Some(layout) = self.stream.tokens.layout() {
             let tokens = TokenMarks::new(&layout.shift_positions(count), &device);
+            let tokens = tokens.with_row_lengths(state.context_lengths());
             self.stream = TokenStream::new(tokens, state.cached_keys.clone());
         }
         self.state = Some(state);
@@ -155,10 +160,15 @@ impl Context {
 
     /// Reads other tokens in this first call of a state instead: `count` tokens more in each row, which the state counts.
     pub fn restart(&mut self, tokens: TokenMarks, count: usize) {
+        let tokens = match &mut self.state {
+            Some(state) => {
+                state.skip_positions(count);
+                state.extend_context_lengths(count);
+                tokens.with_row_lengths(state.context_lengths())
+            }
+            None => tokens,
+        };
         self.stream = TokenStream::new(tokens, HashMap::new());
-        if let Some(state) = &mut self.state {
-            state.skip_positions(count);
-        }
     }
 
     /// Notes that a layer of this call computed attention by `kernel`.

@@ -60,6 +60,8 @@ pub struct State {
     pub(super) memory: Option<Memory>,
     /// Position of the next token in each row.
     next_positions: Vec<usize>,
+    /// Context length of each row: declared, and fixed when the row begins. A missing one is not declared.
+    context_lengths: Vec<usize>,
 }
 
 impl State {
@@ -79,6 +81,32 @@ impl State {
         if self.next_positions.is_empty() {
             self.next_positions = vec![0; rows];
         }
+    }
+
+    /// Declares the context length of each row: the tokens that it may have in the end. Rotary scalings that follow the length
+    /// choose their frequencies by it when the row begins. Rows are fresh; without a declaration the tokens of the first call
+    /// count.
+    pub fn with_declared_lengths(self, lengths: &[usize]) -> Self {
+        Self { context_lengths: lengths.to_vec(), ..self }
+    }
+
+    /// Returns the context length of each row that has begun or is declared.
+    pub fn context_lengths(&self) -> &[usize] {
+        &self.context_lengths
+    }
+
+    /// Fixes the context lengths of the rows that begin with a call of `lengths[i]` tokens.
+    pub(super) fn fix_context_lengths(&mut self, lengths: &[usize]) {
+        self.context_lengths.resize(self.next_positions.len(), 0);
+        let rows = self.context_lengths.iter_mut().zip(&self.next_positions).zip(lengths);
+        for ((context_length, _), length) in rows.filter(|((_, next), _)| **next == 0) {
+            *context_length = (*context_length).max(*length);
+        }
+    }
+
+    /// Adds `count` virtual tokens to the context length of each row.
+    pub fn extend_context_lengths(&mut self, count: usize) {
+        self.context_lengths.iter_mut().for_each(|length| *length += count);
     }
 
     /// Returns the position of the next token in each row.

@@ -3,7 +3,7 @@
 //! Layers with the same pattern share one [`BlockMask`], layers with the same frequencies one rotary table.
 
 use super::token_marks::{TokenMarks, evaluate_formula};
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 use kiln_kernels::attention::{
     BlockMask,
     block_mask::{DenseMask, TILE_SIZE},
@@ -99,6 +99,47 @@ impl TokenStream {
             (angles.clone().cos() * factor, angles.sin() * factor)
         };
         self.rotary_tables.entry(cache_key).or_insert_with(compute).clone()
+    }
+
+    /// Returns the rotary table of frequencies that follow the context length: `frequencies(length)` for the tokens of each
+    /// length, P numbers. Otherwise as [`rotary_table`](Self::rotary_table).
+    pub fn rotary_table_by_length(&mut self, frequencies: impl Fn(usize) -> Vec<f32>, factor: f64) -> RotaryTable {
+        let (lengths, indices) = self.tokens.context_lengths().distinct();
+        let Some(indices) = indices.cloned() else {
+            let length = lengths.first().copied().unwrap_or_default();
+            return self.rotary_table(&frequencies(length), factor);
+        };
+        let by_length: Vec<f32> = lengths.iter().flat_map(|length| frequencies(*length)).collect();
+        let numbers = by_length.iter().chain(&[f32::NAN]).copied().chain([factor as f32]);
+        let cache_key: Vec<u32> = numbers.map(f32::to_bits).collect();
+        let positions = self.tokens.field(MarkField::Position);
+        let compute = || {
+            let ([b, t], pairs) = (positions.dims(), by_length.len() / lengths.len());
+            let table = TensorData::new(by_length.clone(), [lengths.len(), pairs]);
+            let table = Tensor::<2>::from_data(table, &positions.device());
+            let of_tokens = table.select(0, indices.reshape([b * t])).reshape([b, 1, t, pairs]);
+            let angles = positions.clone().float().reshape([b, 1, t, 1]) * of_tokens;
+            (angles.clone().cos() * factor, angles.sin() * factor)
+        };
+        self.rotary_tables.entry(cache_key).or_insert_with(compute).clone()
+    }
+
+    /// Returns e^(position · rate) times cos and sin of position · frequency for this call's tokens, `[B, 1, T, P]`. Computed
+    /// once per call for each set of frequencies and rates.
+    pub fn decaying_rotary_table(&mut self, frequencies: &[f32], rates: &[f32]) -> RotaryTable {
+        // NaN, which is no frequency, separates the two lists.
+        let numbers = frequencies.iter().chain(&[f32::NAN]).chain(rates);
+        let cache_key: Vec<u32> = numbers.map(|number| number.to_bits()).collect();
+        if let Some(table) = self.rotary_tables.get(&cache_key) {
+            return table.clone();
+        }
+        let (cos, sin) = self.rotary_table(frequencies, 1.0);
+        let positions = self.tokens.field(MarkField::Position);
+        let [b, t] = positions.dims();
+        let rates = Tensor::<1>::from_floats(rates, &positions.device()).reshape([1, 1, 1, rates.len()]);
+        let decay = (positions.clone().float().reshape([b, 1, t, 1]) * rates).exp();
+        let table = (cos * decay.clone(), sin * decay);
+        self.rotary_tables.entry(cache_key).or_insert(table).clone()
     }
 
     /// Marks of the keys that each policy caches for the next call.

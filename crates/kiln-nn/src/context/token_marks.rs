@@ -4,6 +4,7 @@
 //! of a query and a key says whether the query sees the key. It is evaluated in three ways: pair by pair on the host
 //! (`Formula::evaluate`), by tiles on the host (`TilePlan`), and here as a tensor on the device.
 
+use super::ContextLengths;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData, kind::Basic};
 use kiln_spec::{
     Formula, Layout, TokenMark,
@@ -20,6 +21,7 @@ pub struct TokenMarks {
     fields: [Tensor<2, Int>; 5],
     layout: Option<Arc<Layout>>,
     contiguous: bool,
+    context_lengths: ContextLengths,
 }
 
 /// Fields in the order of `TokenMarks::fields`: that of the enum.
@@ -35,7 +37,19 @@ impl TokenMarks {
             Tensor::from_data(TensorData::new(values, shape), device)
         };
         let contiguous = layout.marks().iter().all(|mark| mark.valid);
-        Self { fields: FIELDS.map(upload), layout: Some(Arc::new(layout.clone())), contiguous }
+        let context_lengths = ContextLengths::of_documents(layout, device);
+        Self { fields: FIELDS.map(upload), layout: Some(Arc::new(layout.clone())), contiguous, context_lengths }
+    }
+
+    /// Returns the same tokens with the context length of their row: that of a state, fixed when the row began.
+    pub fn with_row_lengths(self, lengths: &[usize]) -> Self {
+        let ([_, columns], device) = (self.dims(), self.fields[0].device());
+        Self { context_lengths: ContextLengths::of_rows(lengths, columns, &device), ..self }
+    }
+
+    /// Returns the context length of each token. Cached keys have none.
+    pub fn context_lengths(&self) -> &ContextLengths {
+        &self.context_lengths
     }
 
     /// Returns one field of all marks, `[B, T]`. Flags are 0 or 1.
@@ -71,6 +85,7 @@ impl TokenMarks {
             fields: FIELDS.map(concat),
             layout: layout.map(Arc::new),
             contiguous: self.contiguous && next.contiguous,
+            context_lengths: ContextLengths::default(),
         }
     }
 
@@ -83,20 +98,23 @@ impl TokenMarks {
             Layout::from_marks(ends.collect(), first + last)
         });
         let fields = FIELDS.map(|field| keep_ends(self.field(field).clone(), 1, [first, last]));
-        Self { fields, layout: layout.map(Arc::new), contiguous: self.contiguous }
+        let context_lengths = ContextLengths::default();
+        Self { fields, layout: layout.map(Arc::new), contiguous: self.contiguous, context_lengths }
     }
 
     /// Returns the marks at `indices [B, k]` of each row, a selection on the device. The host's layout is lost.
     pub(crate) fn gather(&self, indices: &Tensor<2, Int>) -> Self {
         let gather = |field| self.field(field).clone().gather(1, indices.clone());
-        Self { fields: FIELDS.map(gather), layout: None, contiguous: false }
+        let context_lengths = self.context_lengths.gather(indices);
+        Self { fields: FIELDS.map(gather), layout: None, contiguous: false, context_lengths }
     }
 
     /// Returns the same tokens, of which only those with 1 in `members [B, T]` stay valid. The host's layout is lost.
     pub(crate) fn mask_live(&self, members: Tensor<2, Int>) -> Self {
         let mut fields = self.fields.clone();
         fields[MarkField::Valid as usize] = members * self.field(MarkField::Valid).clone();
-        Self { fields, layout: None, contiguous: self.contiguous }
+        let context_lengths = self.context_lengths.clone();
+        Self { fields, layout: None, contiguous: self.contiguous, context_lengths }
     }
 
     /// Returns the bytes on the device.

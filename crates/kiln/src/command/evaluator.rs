@@ -225,7 +225,7 @@ fn default_stage(model: &Model) -> Result<StageConfig, CliError> {
     objective
         .check(config, "model")
         .map_err(|error| CliError::usage(error.reason).with_location(error.path).with_help(help))?;
-    let max_positions = config.position.max_positions().unwrap_or(DEFAULT_SEQUENCE_LENGTH);
+    let max_positions = config.max_positions().unwrap_or(DEFAULT_SEQUENCE_LENGTH);
     let sequence_length = max_positions.min(DEFAULT_SEQUENCE_LENGTH);
     Ok(StageConfig { objective, sequence_length, batch_size: DEFAULT_BATCH_SIZE, ..StageConfig::default() })
 }

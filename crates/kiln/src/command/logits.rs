@@ -210,7 +210,7 @@ impl Args {
         let config = model.config();
         let max_positions = model.max_positions();
         let encoder = config.encoder_model_config();
-        let max_encoder_positions = encoder.map_or(max_positions, |encoder| encoder.position.max_positions());
+        let max_encoder_positions = encoder.map_or(max_positions, |encoder| encoder.max_positions());
         let flag = if self.text.is_some() { "--text" } else { "--ids" };
         check_sequence(flag, ids, config.vocab, max_encoder_positions)?;
         match &self.decoder_ids {

@@ -1,6 +1,7 @@
 //! Laws of single components and of whole models.
 
 mod attention;
+mod attention_variants;
 mod batches;
 mod cache;
 mod configs;
@@ -17,6 +18,7 @@ mod heads;
 mod identities;
 mod junctions;
 mod latent;
+mod length_scaling;
 mod mixers;
 mod names;
 mod norms;
@@ -30,3 +32,4 @@ mod rotary;
 mod scores;
 mod stacks;
 mod transformer;
+mod xpos;

@@ -50,6 +50,8 @@ pub struct Gguf {
     pub(super) windows: bool,
     /// Whether files may have a tensor of frequency factors, which Llama 3's rotary scaling needs.
     pub(super) frequency_factors: bool,
+    /// Whether files may have the two tensors of LongRoPE's factors.
+    pub(super) longrope_factors: bool,
 }
 
 impl Gguf {
@@ -62,6 +64,7 @@ impl Gguf {
             renamed: &[],
             windows: false,
             frequency_factors: false,
+            longrope_factors: false,
         }
     }
 }
@@ -159,7 +162,7 @@ impl Family {
     /// # Errors
     /// As [`gguf`](Self::gguf).
     pub fn in_gguf(&self) -> Result<Self, ValidationError> {
-        Ok(Self { prefix: "", ignored_suffixes: &[ROPE_FREQS_TENSOR], names: self.gguf()?.names, ..*self })
+        Ok(Self { prefix: "", ignored_suffixes: &rotary::TENSORS, names: self.gguf()?.names, ..*self })
     }
 
     /// The metadata of a model.

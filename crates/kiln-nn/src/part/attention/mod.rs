@@ -5,13 +5,13 @@
 //! * **projection**: multi-head, grouped-query or latent (MLA);
 //! * **position**: that of the stack, or its own;
 //! * **pattern**: which keys a query sees by position, such as a window;
-//! * **score**: softmax (softcap, temperature, sink) or sigmoid.
+//! * **score**: softmax (softcap, temperature, sink), sigmoid, top-k or talking heads ([`score`]).
 //!
 //! o = W_o · concat_h Σ_j p_hij v_hj, formulas of p in [`kiln_kernels::attention`]. Dropout acts on the weights and on the
 //! output.
 //!
 //! Parameters: those of the projection (`q`, `k`, `v`, `o`, …), `sink [H]` with a sink, `prefix.entries` with a trained
-//! prefix, `position` with a position of its own. Probes: `queries`, `keys`, `values`, `weights`, `prefix_weights`.
+//! prefix, `position` with a position of its own, `score.…` of talking heads. Probes: `queries`, `keys`, `values`, `weights`, `prefix_weights`.
 //!
 //! Shapes: B batch, H query heads, G key-value heads, T queries, S keys, D width of a head, E width of a value, M hidden.
 
@@ -20,30 +20,29 @@ pub mod epilogue;
 mod kernel_calls;
 mod prefix;
 pub mod projection;
+pub mod score;
 mod source;
 
 pub use projection::{
     AnyProjection, LatentForm, LatentProjection, LatentProjectionConfig, MultiHeadProjection,
     MultiHeadProjectionConfig, Projection, ProjectionConfig, QueryKeyNormConfig, QueryKeyNormScope, QueryKeyValue,
-    RotateFn,
+    TransformFn,
 };
+pub use score::{AnyScore, ScoreConfig};
 pub use source::{AttentionSource, SegmentsConfig};
 
 use crate::{
     context::{Context, KeySource},
     init::Initializer,
     part::Layer,
-    position::{Position, PositionConfig},
-    variant::{BuildContext, Card, Cost, Variant},
+    position::{Position, PositionConfig, Side},
+    variant::{BuildContext, Card, Cost, KernelForm, Variant},
 };
 use burn::{
     module::{Module, Param},
     tensor::Tensor,
 };
-use kiln_kernels::{
-    attention::Score,
-    planner::{KernelPlan, PlannerInput, plan_attention},
-};
+use kiln_kernels::planner::{KernelPlan, PlannerInput, plan_attention};
 use kiln_spec::{Pattern, ValidationError};
 use prefix::TrainedPrefix;
 use schemars::JsonSchema;
@@ -64,7 +63,7 @@ pub struct AttentionConfig {
     /// applied in addition.
     pub pattern: Pattern,
     /// Score function: from scores to attention weights.
-    pub score: Score,
+    pub score: ScoreConfig,
 }
 
 /// Attention layer; see the [module](self).
@@ -81,8 +80,10 @@ pub struct Attention {
     sink: Option<Param<Tensor<1>>>,
     #[module(skip)]
     pattern: Pattern,
+    score: AnyScore,
+    /// Why only the reference kernel computes the layer, if so: its score function or position encoding.
     #[module(skip)]
-    score: Score,
+    reference_only: Option<String>,
     /// Whether its position encoding adds a bias to the scores.
     #[module(skip)]
     has_score_bias: bool,
@@ -103,8 +104,10 @@ impl Variant for Attention {
         config.projection.resolve(build);
         let heads = config.projection.heads();
         if let Some(position) = &mut config.position {
+            position.fit_heads(heads, config.projection.query_width(build.hidden));
             position.resolve(&BuildContext { heads, ..*build });
         }
+        config.score.resolve(&BuildContext { heads, ..*build });
     }
 
     fn check(config: &AttentionConfig, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
@@ -116,10 +119,11 @@ impl Variant for Attention {
             return Err(ValidationError::new(format!("{path}.position"), reason).with_suggestion(suggestion));
         }
         position.check(build, &format!("{path}.position"))?;
-        let build = BuildContext { position, ..*build };
+        let build = BuildContext { position, heads: config.projection.heads(), ..*build };
         config.projection.check(&build, &format!("{path}.projection"))?;
         config.source.check(config.position.is_some(), path)?;
-        config.score.validate(&format!("{path}.score"))
+        config.score.check(&build, &format!("{path}.score"))?;
+        check_prefix(config, path)
     }
 
     fn init(config: &AttentionConfig, build: &BuildContext, init: &mut Initializer) -> Self {
@@ -139,7 +143,8 @@ impl Variant for Attention {
             source: config.source.clone(),
             position: config.position.as_ref().map(|p| init.scope("position", |init| p.init(build, init))),
             pattern: config.pattern.clone(),
-            score: config.score.clone(),
+            score: init.scope("score", |init| config.score.init(build, init)),
+            reference_only: reference_only(config, build),
             has_score_bias: !config.source.is_cross()
                 && config.position.as_ref().unwrap_or(build.position).has_score_bias(),
             dropout: build.dropout,
@@ -151,25 +156,25 @@ impl Layer for Attention {
     fn forward(&self, x: Tensor<3>, cx: &mut Context) -> Tensor<3> {
         let keys = self.source.key_source(self.cache_policy());
         let position = self.position.clone().or_else(|| cx.position.clone()).filter(|_| keys != KeySource::Memory);
-        let mut rotate = |x: Tensor<4>, cx: &mut Context| match &position {
-            Some(position) => position.rotate(x, cx),
+        let mut transform = |side: Side, x: Tensor<4>, cx: &mut Context| match &position {
+            Some(position) => position.transform(side, x, cx),
             None => x,
         };
         let key_value = match keys {
             KeySource::OwnStream(policy) => {
-                let new = self.projection.project_key_value(x.clone(), cx, &mut rotate);
+                let new = self.projection.project_key_value(x.clone(), cx, &mut transform);
                 Some(cache::extend_cache(new, policy, cx))
             }
-            KeySource::Memory => {
-                source::memory_key_values(cx, |hidden, cx| self.projection.project_key_value(hidden, cx, &mut rotate))
-            }
+            KeySource::Memory => source::memory_key_values(cx, |hidden, cx| {
+                self.projection.project_key_value(hidden, cx, &mut transform)
+            }),
         };
         let Some(key_value) = key_value else { return x.zeros_like() };
         let key_value = match &self.prefix {
             Some(prefix) => prefix.prepend_to(key_value),
             None => key_value,
         };
-        let mut inputs = self.projection.project_query(x, key_value, cx, &mut rotate);
+        let mut inputs = self.projection.project_query(x, key_value, cx, &mut transform);
         inputs.query = cx.probe_value("queries", inputs.query);
         inputs.key = cx.probe_value("keys", inputs.key);
         inputs.value = cx.probe_value("values", inputs.value);
@@ -215,13 +220,30 @@ impl Layer for Attention {
         if let Some(prefix) = &self.prefix {
             line += &format!(", a prefix of {}", prefix.length());
         }
-        match &self.score {
-            Score::Softmax(softmax) => {
-                line += &softmax.softcap.map(|cap| format!(", softcap {cap}")).unwrap_or_default();
-                line += if softmax.sink { ", sink" } else { "" };
-            }
-            Score::Sigmoid(_) => line += ", sigmoid",
-        }
-        line
+        let score = self.score.describe();
+        if score.is_empty() { line } else { format!("{line}, {score}") }
     }
+}
+
+/// Checks that outputs over the trained prefix and over the tokens can be merged, if there is a prefix.
+fn check_prefix(config: &AttentionConfig, path: &str) -> Result<(), ValidationError> {
+    if !matches!(config.source, AttentionSource::Segments(_)) || config.score.merges_key_sets() {
+        return Ok(());
+    }
+    let reason = format!(
+        "`{}` scores compare all keys of a query; they can't be computed apart for a trained prefix",
+        config.score.name()
+    );
+    Err(ValidationError::new(format!("{path}.score"), reason).with_suggestion("source = \"self\""))
+}
+
+/// Why only the reference kernel computes a layer, by the cards of its score function and its position encoding; `None` if
+/// others can.
+fn reference_only(config: &AttentionConfig, build: &BuildContext) -> Option<String> {
+    let position = config.position.as_ref().unwrap_or(build.position);
+    let position = Some(("position", position.card())).filter(|_| !config.source.is_cross());
+    let cards = [Some(("score", config.score.card())), position];
+    let (kind, card) = cards.into_iter().flatten().find(|(_, card)| card.kernel == Some(KernelForm::Reference))?;
+    let bytes = 4 * config.projection.heads();
+    Some(format!("{kind} `{}` needs all scores at once: {bytes} bytes × queries × keys", card.name))
 }

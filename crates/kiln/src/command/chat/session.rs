@@ -130,6 +130,14 @@ impl<'a> ChatSession<'a> {
         }
         self.print("\n")?;
         interrupted.inspect(|flag| flag.store(false, Ordering::SeqCst));
+        let reread_tokens = stream.reread_tokens();
+        if let Some(tokens) = reread_tokens {
+            print_message(&format!(
+                "the conversation is now longer than the context that its positions were encoded for: its {tokens} tokens were \
+                 read again"
+            ));
+        }
+        let cached_tokens = if reread_tokens.is_some() { 0 } else { cached_tokens };
         self.prefix_cache = stream.into_prefix_cache();
         self.turn_stats.push(json!({ "tokens": num_tokens, "read_before": cached_tokens }));
         Ok((!was_interrupted || !reply.trim().is_empty()).then_some(reply))

@@ -15,7 +15,8 @@ use crate::{
     init::Initializer,
     linear::Linear,
     norm::Norm,
-    part::attention::{LatentForm, QueryKeyValue, RotateFn},
+    part::attention::{LatentForm, QueryKeyValue, TransformFn},
+    position::Side,
     variant::{BuildContext, Card, MAX_WIDTH, Variant, check_limit, invalid},
 };
 use burn::{module::Module, tensor::Tensor};
@@ -164,17 +165,23 @@ impl Variant for MultiHeadProjection {
 }
 
 impl Projection for MultiHeadProjection {
-    fn project_key_value(&self, x: Tensor<3>, cx: &mut Context, rotate: RotateFn) -> KeyValue {
+    fn project_key_value(&self, x: Tensor<3>, cx: &mut Context, transform: TransformFn) -> KeyValue {
         let key = self.k.forward_with(x.clone(), cx);
         let key = self.clip(self.norm_scope.apply(self.k_norm.as_ref(), key, self.kv_heads));
-        let key = rotate(split_heads(key, self.kv_heads), cx);
+        let key = transform(Side::Key, split_heads(key, self.kv_heads), cx);
         vec![key, split_heads(self.clip(self.v.forward_with(x, cx)), self.kv_heads)]
     }
 
-    fn project_query(&self, x: Tensor<3>, key_value: KeyValue, cx: &mut Context, rotate: RotateFn) -> QueryKeyValue {
+    fn project_query(
+        &self,
+        x: Tensor<3>,
+        key_value: KeyValue,
+        cx: &mut Context,
+        transform: TransformFn,
+    ) -> QueryKeyValue {
         let query = self.q.forward_with(x, cx);
         let query = self.clip(self.norm_scope.apply(self.q_norm.as_ref(), query, self.heads));
-        let query = rotate(split_heads(query, self.heads), cx);
+        let query = transform(Side::Query, split_heads(query, self.heads), cx);
         let [key, value]: [Tensor<4>; 2] = key_value.try_into().expect("a key and a value tensor");
         QueryKeyValue { query, key, value, scale: self.scale, latent_form: LatentForm::Expanded }
     }

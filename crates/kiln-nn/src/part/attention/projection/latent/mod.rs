@@ -27,7 +27,8 @@ use crate::{
     init::Initializer,
     linear::Linear,
     norm::Norm,
-    part::attention::{LatentForm, QueryKeyValue, RotateFn},
+    part::attention::{LatentForm, QueryKeyValue, TransformFn},
+    position::Side,
     variant::{BuildContext, Card, MAX_WIDTH, Variant, invalid},
 };
 use burn::{
@@ -102,6 +103,13 @@ impl Variant for LatentProjection {
             let reason = format!("expected a finite number above 0, found {}", config.scale.unwrap_or_default());
             return invalid(path, "scale", reason);
         }
+        if build.position.reads_queries() {
+            let reason = format!(
+                "`{}` positions read queries of one width; those of a latent projection have another width in decoding",
+                build.position.name()
+            );
+            return Err(ValidationError::new(path, reason).with_suggestion("position = \"rotary\""));
+        }
         match build.position.check_heads(widths.heads, widths.rope) {
             Err(reason) => invalid(path, "qk_rope_head_dim", reason),
             Ok(()) => config.norm.check(&BuildContext { hidden: widths.rank, ..*build }, &format!("{path}.norm")),
@@ -131,19 +139,26 @@ impl Variant for LatentProjection {
 }
 
 impl Projection for LatentProjection {
-    fn project_key_value(&self, x: Tensor<3>, cx: &mut Context, rotate: RotateFn) -> KeyValue {
+    fn project_key_value(&self, x: Tensor<3>, cx: &mut Context, transform: TransformFn) -> KeyValue {
         let latent = self.kv_norm.forward(self.kv_down.forward_with(x.clone(), cx));
-        vec![latent.unsqueeze_dim(1), rotate(self.k_rope.forward_with(x, cx).unsqueeze_dim(1), cx)]
+        let key_rope = self.k_rope.forward_with(x, cx).unsqueeze_dim(1);
+        vec![latent.unsqueeze_dim(1), transform(Side::Key, key_rope, cx)]
     }
 
-    fn project_query(&self, x: Tensor<3>, key_value: KeyValue, cx: &mut Context, rotate: RotateFn) -> QueryKeyValue {
+    fn project_query(
+        &self,
+        x: Tensor<3>,
+        key_value: KeyValue,
+        cx: &mut Context,
+        transform: TransformFn,
+    ) -> QueryKeyValue {
         let [latent, key_rope]: [Tensor<4>; 2] = key_value.try_into().expect("a latent and a rotary key");
         let [b, _, s, _] = latent.dims();
         let [nope, rope, _] = self.head_dims();
         let query = split_heads(self.query_states(x, cx), self.heads);
         let t = query.dims()[2];
         let query_nope = query.clone().narrow(3, 0, nope);
-        let query_rope = rotate(query.narrow(3, nope, rope), cx);
+        let query_rope = transform(Side::Query, query.narrow(3, nope, rope), cx);
         let scale = self.scale;
         // Expanding computes K and V of all S keys: S·R·(N + E) multiplications per head, for any T. Absorbing makes each of the
         // T·S scores R wide instead of N, and each value R wide instead of E, which is cheaper for few queries.
