@@ -198,7 +198,8 @@ fn first_half(document: &[u32]) -> &[u32] {
     &document[..document.len().div_ceil(2)]
 }
 
-/// State before the first chunk, with the lengths of the documents declared; the encoder of an encoder-decoder model has read the first half of each document.
+/// State before the first chunk, with the lengths of the documents declared; the encoder of an encoder-decoder model has read
+/// the first half of each document.
 fn init_state(model: &Model, documents: &[Vec<u32>]) -> State {
     let halves: Vec<&[u32]> = documents.iter().map(|document| first_half(document)).collect();
     let (tokens, lengths) = pad_rows(&halves);

@@ -4,12 +4,14 @@
 //! 2. Decoding: each step feeds the last token of every active row, changes the logits by the logits processors and samples
 //!    the next token from them.
 //!
-//! Each row declares its length, the prompt and the new tokens at most: rotary scalings that follow the length fix their frequencies
-//! by it. A row that outgrows it, because the number of new tokens has no limit or because it continues a cached text, is read
-//! again from its tokens ([`Generation::reread_tokens`]).
+//! Each row declares its length, the prompt and the new tokens at most: rotary scalings that follow the length fix their
+//! frequencies by it. A row that outgrows it, because the number of new tokens has no limit or because it continues a cached
+//! text, is read again from its tokens ([`Generation::reread_tokens`]).
 //!
 //! Rows may have different lengths; finished rows are no longer computed. Generating from the cache gives the same logits
 //! as processing the whole text for each token, up to rounding. Shapes: B rows, T tokens, M hidden, V vocabulary.
+
+mod reread;
 
 use crate::{
     error::GenerateError,
@@ -20,8 +22,8 @@ use crate::{
 };
 use burn::{module::Module, tensor::Tensor};
 use kiln_models::{Model, Visibility};
-use kiln_nn::State;
 use kiln_spec::Direction;
+use reread::is_outgrown;
 
 /// Running generation. Each call of [`next`](Self::next) yields one token for every active row.
 pub struct Generation {
@@ -140,8 +142,8 @@ impl Generation {
         is_usable.then_some(self.cache)
     }
 
-    /// Returns how many tokens were read a second time, because the text outgrew the length that its positions were encoded for:
-    /// those of the cache or of the rows. `None` if that did not happen.
+    /// Returns how many tokens were read a second time, because the text outgrew the length that its positions were encoded
+    /// for: those of the cache or of the rows. `None` if that did not happen.
     pub fn reread_tokens(&self) -> Option<usize> {
         self.reread_tokens
     }
@@ -232,32 +234,6 @@ impl Generation {
         hidden.select(0, indices)
     }
 
-    /// Active rows whose tokens no longer fit the length that their positions are encoded for.
-    fn outgrown_rows<'a>(&'a self, active: &'a [usize]) -> impl Iterator<Item = usize> + 'a {
-        let is_outgrown = |row: &usize| is_outgrown(&self.model, &self.cache.state, *row, self.rows[*row].tokens.len());
-        active.iter().copied().filter(is_outgrown)
-    }
-
-    /// Reads all rows again from their tokens, those that outgrew their length with a longer one, and returns the hidden states
-    /// of the last tokens of the active rows, `[active, M]`. The length grows to a power of two, so that a text without a limit is
-    /// read again once for each doubling at most.
-    fn read_again(&mut self, active: &[usize]) -> Tensor<2> {
-        for row in self.outgrown_rows(active).collect::<Vec<_>>() {
-            self.declared_lengths[row] = self.rows[row].tokens.len().next_power_of_two();
-        }
-        self.reread_tokens = Some(active.iter().map(|row| self.rows[*row].tokens.len()).sum());
-        self.cache = PrefixCache::empty(&self.declared_lengths);
-        let last_of_prompts = self.prefill();
-        let rows: Vec<Vec<u32>> = self.rows.iter().map(|row| row.tokens[row.prompt_length..].to_vec()).collect();
-        let hidden = self.forward_chunk(&as_slices(&rows), Direction::Causal);
-        let last = rows.iter().enumerate().map(|(row, tokens)| match tokens.len() {
-            0 => last_of_prompts.clone().narrow(0, row, 1),
-            length => hidden.clone().narrow(0, row, 1).narrow(1, length - 1, 1).squeeze_dim::<2>(1),
-        });
-        let last = Tensor::cat(last.collect(), 0);
-        self.select_rows(last, active)
-    }
-
     /// Processes one chunk of each row, which may be empty, and updates the state. Returns hidden states `[B, T, M]`.
     fn forward_chunk(&mut self, chunks: &[&[u32]], direction: Direction) -> Tensor<3> {
         if let [chunk] = chunks {
@@ -269,12 +245,4 @@ impl Generation {
         self.cache.state = state;
         hidden
     }
-}
-
-/// Whether a row of a state, with `length` tokens of the text in the end, needs positions that are encoded differently from those
-/// read so far.
-fn is_outgrown(model: &Model, state: &State, row: usize, length: usize) -> bool {
-    let needed = length + model.num_virtual_tokens();
-    let context_length = state.context_lengths().get(row).copied().unwrap_or(usize::MAX);
-    needed > context_length && model.config().positions_differ_between(context_length, needed)
 }

@@ -25,8 +25,8 @@ impl Row {
         Self { prompt_length: tokens.len(), tokens, finish_reason }
     }
 
-    /// Returns the length that the row declares: its prompt and the new tokens at most. Without a limit of new tokens, the prompt
-    /// alone.
+    /// Returns the length that the row declares: its prompt and the new tokens at most. Without a limit of new tokens, the
+    /// prompt alone.
     pub fn declared_length(&self, request: &GenerateRequest) -> usize {
         let limit = self.prompt_length.checked_add(request.max_new_tokens).or(request.max_length);
         limit.map_or(self.prompt_length, |limit| limit.min(request.max_length.unwrap_or(limit)))

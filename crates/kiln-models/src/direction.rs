@@ -1,7 +1,7 @@
 //! Attention directions that the parts of a model support.
 //!
-//! A recurrent part such as gated linear attention can only work from left to right; a part that reads the whole
-//! sequence can't generate. Each part's [`Card`] says so, and that of each position encoding. This module finds the first that does
+//! A recurrent part such as gated linear attention can only work from left to right; a part that reads the whole sequence
+//! can't generate. Each part's [`Card`] says so, and that of each position encoding. This module finds the first that does
 //! not fit an objective or a visibility.
 
 use crate::{config::ModelConfig, stack::Stack};

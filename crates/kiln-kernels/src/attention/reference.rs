@@ -6,8 +6,8 @@
 use super::{AttentionCall, AttentionOutput, DenseMask, WeightsHook, bias::BiasInputs};
 use burn::tensor::Tensor;
 
-/// Longest sequence, in tokens, for score functions and biases that only this kernel computes: beyond, the scores of one head alone
-/// take more than 256 MiB.
+/// Longest sequence, in tokens, for score functions and biases that only this kernel computes: beyond, the scores of one head
+/// alone take more than 256 MiB.
 pub const MAX_LENGTH: usize = 8192;
 
 /// Score of a hidden key. Finite, so that a query that sees no key gives no NaN (all its weights are equal, and its output

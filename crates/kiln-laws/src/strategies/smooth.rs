@@ -88,8 +88,8 @@ pub fn with_zero_branches(config: &ModelConfig) -> ModelConfig {
 
 /// Whether the loss is differentiable everywhere, so that finite differences approximate its gradient.
 ///
-/// ReLU, clipped queries, the choice of keys (top-k), positions that are interpolated (CoPE), the choice of experts and the choice
-/// of tokens (mixture of depths) are not.
+/// ReLU, clipped queries, the choice of keys (top-k), positions that are interpolated (CoPE), the choice of experts and the
+/// choice of tokens (mixture of depths) are not.
 pub fn is_differentiable(config: &ModelConfig) -> bool {
     let encoder = config.encoder_model_config().map_or_else(Vec::new, |encoder| encoder.blocks);
     let blocks: Vec<&BlockConfig> = config.blocks.iter().chain(&encoder).collect();

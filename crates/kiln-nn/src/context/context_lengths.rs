@@ -1,9 +1,10 @@
-//! Context length of each token: how many tokens its sequence may have. Rotary scalings that follow the length (LongRoPE, dynamic
-//! NTK) choose the frequencies by it.
+//! Context length of each token: how many tokens its sequence may have. Rotary scalings that follow the length (LongRoPE,
+//! dynamic NTK) choose the frequencies by it.
 //!
-//! Without a state it is the length of the token's document. With a state it is fixed for each row when the row begins, as the
-//! larger of the first call's tokens and the declared length
-//! ([`State::with_declared_lengths`](super::State::with_declared_lengths)): keys are cached rotated, and frequencies that changed later would not fit them.
+//! Without a state it is the length of the token's document. With a state it is fixed for each row when the row begins, as
+//! the larger of the first call's tokens and the declared length
+//! ([`State::with_declared_lengths`](super::State::with_declared_lengths)): keys are cached rotated, and frequencies that
+//! changed later would not fit them.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use kiln_spec::Layout;

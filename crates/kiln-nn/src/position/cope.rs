@@ -1,11 +1,11 @@
 //! Contextual position encoding (CoPE): positions count the keys that gates of the query let through (2405.18719, section 4).
 //!
-//! With the scaled products z_ij = scale · q_i · k_j and gates g_ij = σ(z_ij), 0 for hidden keys, key j has the position
-//! p_ij = Σ_{k = j … i} g_ik for query i, at most P − 1. The score is z_ij + q_i · e\[p_ij\], with e\[p\] interpolated linearly between the
-//! rows ⌊p⌋ and ⌈p⌉ of a table: (p − ⌊p⌋) q_i · e\[⌈p⌉\] + (1 − p + ⌊p⌋) q_i · e\[⌊p⌋\] (eq. 5).
+//! With the scaled products z_ij = scale · q_i · k_j and gates g_ij = σ(z_ij), 0 for hidden keys, key j has the position p_ij
+//! = Σ_{k = j … i} g_ik for query i, at most P − 1. The score is z_ij + q_i · e\[p_ij\], with e\[p\] interpolated linearly
+//! between the rows ⌊p⌋ and ⌈p⌉ of a table: (p − ⌊p⌋) q_i · e\[⌈p⌉\] + (1 − p + ⌊p⌋) q_i · e\[⌊p⌋\] (eq. 5).
 //!
-//! Parameters: `weight [P, D]` (e), normal with standard deviation 0.02, shared by the heads, and by the layers of a stack. A content bias:
-//! it reads queries and scores, so that only the reference kernel computes it, in memory T × T for each head.
+//! Parameters: `weight [P, D]` (e), normal with standard deviation 0.02, shared by the heads, and by the layers of a stack. A
+//! content bias: it reads queries and scores, so that only the reference kernel computes it, in memory T × T for each head.
 
 use super::{PositionEncoding, PositionNeeds};
 use crate::{

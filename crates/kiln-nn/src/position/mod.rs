@@ -13,8 +13,8 @@
 //! | T5 | scores, in tile | `weight [buckets, H]`, shared by the layers | 1910.10683 |
 //! | CoPE | scores, reference | `weight [positions, D]`, shared by heads and layers | 2405.18719 |
 //!
-//! An attention inherits the encoding of its stack or has its own (not one that is added to embeddings). Positions count from 0 in
-//! each document. Cross-attention has no position: its keys are tokens of another sequence.
+//! An attention inherits the encoding of its stack or has its own (not one that is added to embeddings). Positions count from
+//! 0 in each document. Cross-attention has no position: its keys are tokens of another sequence.
 //!
 //! What an encoding asks of the model (an even width, a longest sequence, a place in the embeddings) is stated by its options,
 //! [`PositionNeeds`], and by its card. To add one: a file here and its list line below.
@@ -84,8 +84,8 @@ pub trait PositionNeeds {
         None
     }
 
-    /// Whether tokens are encoded differently in contexts of two lengths. Then a row that outgrows its context length must be read
-    /// again from its tokens.
+    /// Whether tokens are encoded differently in contexts of two lengths. Then a row that outgrows its context length must be
+    /// read again from its tokens.
     fn differs_between(&self, _length: usize, _other: usize) -> bool {
         false
     }

@@ -1,8 +1,8 @@
 //! xPos: rotary positions whose query–key products decay with the distance (2212.10554, section 3, algorithm 1).
 //!
-//! Pair i of P is rotated as by RoPE; a query at position m is multiplied by ζ_i^(m / s), a key at position n by ζ_i^(−n / s), with
-//! ζ_i = (i / P + γ) / (1 + γ), the scale base s = 512 and γ = 0.4. The product depends on m − n alone and decays as ζ^((m − n) / s), the
-//! faster pairs faster. As s grows, ζ^(m / s) goes to 1 and xPos to RoPE.
+//! Pair i of P is rotated as by RoPE; a query at position m is multiplied by ζ_i^(m / s), a key at position n by ζ_i^(−n /
+//! s), with ζ_i = (i / P + γ) / (1 + γ), the scale base s = 512 and γ = 0.4. The product depends on m − n alone and decays as
+//! ζ^((m − n) / s), the faster pairs faster. As s grows, ζ^(m / s) goes to 1 and xPos to RoPE.
 //!
 //! For keys after the query the factor would grow without limit, so xPos works from left to right only. A query shrinks and a
 //! key grows with its position: both must stay within 32-bit floats, which limits the number of positions to 80 s / −ln ζ_0

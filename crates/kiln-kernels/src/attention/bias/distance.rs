@@ -1,5 +1,5 @@
-//! Biases by distance: bias(h, i, j) = table\[index(d), h\] · factor(d) with the distance d = position(j) − position(i) of key j and
-//! query i within their document.
+//! Biases by distance: bias(h, i, j) = table\[index(d), h\] · factor(d) with the distance d = position(j) − position(i) of
+//! key j and query i within their document.
 
 use super::{BiasInputs, HeadBias, ScoreBias, TileBias, TileForm};
 use crate::cpu::vector::vectorized;

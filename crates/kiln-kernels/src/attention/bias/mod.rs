@@ -1,11 +1,11 @@
 //! Score biases: a number added to each score, before the score function.
 //!
-//! A bias is a type that implements [`ScoreBias`], in any crate. Defined here are biases by distance ([`DistanceBias`]), with the slopes of ALiBi ([`Slopes`]) and the buckets of T5
-//! ([`Buckets`]).
+//! A bias is a type that implements [`ScoreBias`], in any crate. Defined here are biases by distance ([`DistanceBias`]), with
+//! the slopes of ALiBi ([`Slopes`]) and the buckets of T5 ([`Buckets`]).
 //!
-//! **In tile or reference.** A bias that follows from the positions of a query and a key has a [`TileBias`]: the fused kernel adds
-//! it to a row of scores within a tile, and no bias `[B, H, T, S]` is formed. A bias that reads queries or scores (a content
-//! bias) runs in the reference kernel.
+//! **In tile or reference.** A bias that follows from the positions of a query and a key has a [`TileBias`]: the fused kernel
+//! adds it to a row of scores within a tile, and no bias `[B, H, T, S]` is formed. A bias that reads queries or scores (a
+//! content bias) runs in the reference kernel.
 
 mod buckets;
 mod distance;

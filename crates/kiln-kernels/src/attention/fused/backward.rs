@@ -7,8 +7,8 @@
 //! * dP = dO Vᵀ, and dS = P ⊙ (dP − D) with D_i = Σ_e dO_ie O_ie − dL_i
 //! * dQ = scale · dS K, dK = scale · dSᵀ Q
 //!
-//! The score function computes P and dS of a row; written here are those of the softmax. dS then passes through the derivative of
-//! its transformation (a softcap); the result is also the gradient of the score bias.
+//! The score function computes P and dS of a row; written here are those of the softmax. dS then passes through the
+//! derivative of its transformation (a softcap); the result is also the gradient of the score bias.
 
 use super::{
     SavedTensors,

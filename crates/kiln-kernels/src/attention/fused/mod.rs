@@ -1,9 +1,9 @@
 //! Fused attention on the CPU: flash attention with tiles, memory linear in the sequence length (2205.14135, 2307.08691).
 //!
 //! A task computes one head of one sequence, in blocks of 64 queries. For a block it forms the scores `[64, visible keys]`
-//! only, skips tiles without a visible pair, applies bias, softcap and mask in the tile, computes the weights of each row by the
-//! score function ([`TileScore`]: softmax, sigmoid) and multiplies with the values. Unlike the papers it keeps a block's scores of all keys at once: on a CPU they fit into the
-//! cache, and a plain softmax needs no rescaling of partial outputs.
+//! only, skips tiles without a visible pair, applies bias, softcap and mask in the tile, computes the weights of each row by
+//! the score function ([`TileScore`]: softmax, sigmoid) and multiplies with the values. Unlike the papers it keeps a block's
+//! scores of all keys at once: on a CPU they fit into the cache, and a plain softmax needs no rescaling of partial outputs.
 //!
 //! **Backward** (2205.14135, appendix B.2): the weights are computed again from scores and log-sum-exp. Only inputs, output
 //! and L `[B, H, T]` are stored.
@@ -124,7 +124,8 @@ pub struct SavedTensors<F> {
 
 /// Forward pass with what the gradient needs, and gradient, on backends without autodiff.
 pub trait FusedAttentionGradient: FusedAttention {
-    /// Returns the output, the log-sum-exp `[B, H, T]`, and `params` with its tile plans. `inputs`: query, key, value, parameters.
+    /// Returns the output, the log-sum-exp `[B, H, T]`, and `params` with its tile plans. `inputs`: query, key, value,
+    /// parameters.
     fn forward_with_log_sum_exp(
         inputs: [FloatTensor<Self>; 4],
         hidden: BoolTensor<Self>,

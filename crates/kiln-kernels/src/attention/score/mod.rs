@@ -1,16 +1,16 @@
 //! Score functions: how scores become attention weights.
 //!
-//! With s_j = scale · q · k_j / τ + bias_j, τ the temperature, a score function has two steps: [`Score::transform`] of the scores
-//! (a softcap), before hidden keys are excluded, and [`Score::weights`] after. A score function is a type that implements [`Score`],
-//! in any crate. Two are defined here, because the fused kernel and the tests of this crate use them:
+//! With s_j = scale · q · k_j / τ + bias_j, τ the temperature, a score function has two steps: [`Score::transform`] of the
+//! scores (a softcap), before hidden keys are excluded, and [`Score::weights`] after. A score function is a type that
+//! implements [`Score`], in any crate. Two are defined here, because the fused kernel and the tests of this crate use them:
 //!
 //! * [`Softmax`]: p_j = exp(s_j) / Σ exp(s), with s ← c tanh(s / c) with a softcap c;
 //! * [`Sigmoid`]: p_j = σ(s_j + b), each key on its own.
 //!
-//! **In tile or reference.** The fused kernel forms the scores of one query and one head at a time, over all keys that it sees. A score
-//! function that needs no more than such a row has a [`TileScore`]; the kernel calls it once for each row, so that its loops over
-//! the keys are compiled for it. Others, which mix heads or whole tables, run in the reference kernel, which forms
-//! `[B, H, T, S]`.
+//! **In tile or reference.** The fused kernel forms the scores of one query and one head at a time, over all keys that it
+//! sees. A score function that needs no more than such a row has a [`TileScore`]; the kernel calls it once for each row, so
+//! that its loops over the keys are compiled for it. Others, which mix heads or whole tables, run in the reference kernel,
+//! which forms `[B, H, T, S]`.
 
 mod sigmoid;
 mod softmax;
@@ -45,8 +45,8 @@ pub trait Score: Debug + Send + Sync {
         scores
     }
 
-    /// Returns the weights of the transformed scores, `[B, H, T, S] → [B, H, T, S]`. Scores of hidden keys are −10³⁰. Weights of
-    /// hidden keys must be 0 for a query with a visible key; those of a query without one are ignored.
+    /// Returns the weights of the transformed scores, `[B, H, T, S] → [B, H, T, S]`. Scores of hidden keys are −10³⁰. Weights
+    /// of hidden keys must be 0 for a query with a visible key; those of a query without one are ignored.
     fn weights(&self, scores: Tensor<4>, mask: &DenseMask) -> Tensor<4>;
 
     /// Returns the function of a row of scores; `None`: only the reference kernel computes it.
@@ -65,7 +65,8 @@ pub trait TileScore: Debug + Send + Sync {
     fn transform_gradient(&self, _gradients: &mut [f32], _transformed: &[f32]) {}
 
     /// Replaces the scores of the row by weights. Hidden keys have the score −∞ and get weight 0. Returns a number that
-    /// [`weights_again`](Self::weights_again) needs: of a softmax the log-sum-exp. It is −∞ if no key is visible; then all weights are 0.
+    /// [`weights_again`](Self::weights_again) needs: of a softmax the log-sum-exp. It is −∞ if no key is visible; then all
+    /// weights are 0.
     fn weights(&self, scores: &mut [f32]) -> f32;
 
     /// Writes the weights again, from the scores and the number that [`weights`](Self::weights) returned.

@@ -22,6 +22,11 @@ pub(super) const STORED: &[(&str, &str)] = &[
     ("hf/mistral-tied", r#"{ "sliding_window": null }"#),
     ("hf/mixtral-experts", "{}"),
     ("hf/phi3-tied", "{}"),
+    (
+        "hf/phi3-tied",
+        r#"{ "original_max_position_embeddings": 32, "max_position_embeddings": 64, "rope_parameters": { "rope_type":
+        "longrope", "rope_theta": 400.0, "short_factor": [1.0, 1.25, 1.5], "long_factor": [1.5, 2.0, 3.0] } }"#,
+    ),
     ("hf/phi3-window", "{}"),
     ("hf/qwen2-tied", r#"{ "use_sliding_window": false, "layer_types": null }"#),
     ("hf/qwen3-heads", r#"{ "attention_bias": false }"#),
@@ -87,6 +92,11 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("hf/starcoder2-window", "{}", "pattern"),
     ("hf/starcoder2-plain", "{}", "bias"),
     ("hf/llama-llama3", "{}", "activation"),
+    (
+        "hf/llama-biases",
+        r#"{ "rope_parameters": { "rope_type": "dynamic", "factor": 2.0 } }"#,
+        "rotary.scaling.dynamic",
+    ),
     ("hf/qwen3-heads", "{}", "heads.bias"),
     ("hf/qwen3_moe-plain", r#"{ "attention_bias": false }"#, "norm_topk_prob"),
     ("hf/qwen3_moe-mixed", r#"{ "attention_bias": false, "norm_topk_prob": true }"#, "parts"),

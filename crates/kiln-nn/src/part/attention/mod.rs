@@ -11,7 +11,8 @@
 //! output.
 //!
 //! Parameters: those of the projection (`q`, `k`, `v`, `o`, …), `sink [H]` with a sink, `prefix.entries` with a trained
-//! prefix, `position` with a position of its own, `score.…` of talking heads. Probes: `queries`, `keys`, `values`, `weights`, `prefix_weights`.
+//! prefix, `position` with a position of its own, `score.…` of talking heads. Probes: `queries`, `keys`, `values`, `weights`,
+//! `prefix_weights`.
 //!
 //! Shapes: B batch, H query heads, G key-value heads, T queries, S keys, D width of a head, E width of a value, M hidden.
 

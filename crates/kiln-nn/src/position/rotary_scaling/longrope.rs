@@ -1,5 +1,5 @@
-//! LongRoPE (2402.13753): f_i / λ_i, with one list of factors λ for contexts within the original one and another beyond; cos and sin
-//! times √(1 + ln s / ln L) for the factor s and the original context L.
+//! LongRoPE (2402.13753): f_i / λ_i, with one list of factors λ for contexts within the original one and another beyond; cos
+//! and sin times √(1 + ln s / ln L) for the factor s and the original context L.
 
 use super::{FrequencyScaling, base_frequencies, invalid_attention_factor, invalid_original};
 use schemars::JsonSchema;
@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct LongRopeScaling {
-    /// Context extension factor s: the longer context divided by the original one. Cosines and sines are scaled if it is above 1.
+    /// Context extension factor s: the longer context divided by the original one. Cosines and sines are scaled if it is
+    /// above 1.
     pub factor: f64,
     /// Context length L of the pretrained model. Longer rows use `long_factor`.
     pub original_max_position_embeddings: usize,

@@ -12,8 +12,8 @@
 //!
 //! A scaling that follows the length has frequencies of its own for each row: those of the row's context length (see
 //! [`TokenMarks::context_lengths`](crate::context::TokenMarks::context_lengths)), fixed when the row begins. Rotated keys are
-//! cached, so that frequencies which change while a row grows would mix keys of different frequencies. Frequencies are computed in f64
-//! and rounded to f32.
+//! cached, so that frequencies which change while a row grows would mix keys of different frequencies. Frequencies are
+//! computed in f64 and rounded to f32.
 
 mod dynamic;
 mod linear;
@@ -80,7 +80,8 @@ kiln_spec::choice! {
         "llama3" => Llama3(Llama3Scaling),
         /// Dynamic NTK: a row longer than the original context has a larger base θ, by its length (2309.00071, appendix B.1).
         "dynamic" => Dynamic(DynamicScaling),
-        /// LongRoPE: frequencies are divided by one list of factors within the original context, by another beyond (2402.13753).
+        /// LongRoPE: frequencies are divided by one list of factors within the original context, by another beyond
+        /// (2402.13753).
         "longrope" => LongRope(LongRopeScaling),
     }
 }

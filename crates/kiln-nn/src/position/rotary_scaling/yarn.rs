@@ -1,5 +1,6 @@
-//! YaRN (2309.00071, section 3.2): with r_i = L f_i / 2π rotations of pair i over the original context L, f_i for r_i ≥ `beta_fast`,
-//! f_i / s for r_i ≤ `beta_slow`, a linear ramp in the pair's index between; cos and sin times 0.1 ln s + 1 (eq. 22).
+//! YaRN (2309.00071, section 3.2): with r_i = L f_i / 2π rotations of pair i over the original context L, f_i for r_i ≥
+//! `beta_fast`, f_i / s for r_i ≤ `beta_slow`, a linear ramp in the pair's index between; cos and sin times 0.1 ln s + 1 (eq.
+//! 22).
 
 use super::{FrequencyScaling, base_frequencies, invalid_attention_factor, invalid_factor, invalid_original};
 use schemars::JsonSchema;

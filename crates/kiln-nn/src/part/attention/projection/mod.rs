@@ -54,8 +54,8 @@ impl ProjectionConfig {
     }
 }
 
-/// Function that transforms queries or keys by their positions, `[B, H, T, D] → [B, H, T, D]`: a rotation with rotary positions,
-/// the identity with others.
+/// Function that transforms queries or keys by their positions, `[B, H, T, D] → [B, H, T, D]`: a rotation with rotary
+/// positions, the identity with others.
 pub type TransformFn<'a> = &'a mut dyn FnMut(Side, Tensor<4>, &mut Context) -> Tensor<4>;
 
 /// Inputs of an attention kernel.

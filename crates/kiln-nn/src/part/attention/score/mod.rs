@@ -7,8 +7,8 @@
 //! | top-k | reference | | 1912.11637, 2106.06899 |
 //! | talking heads | reference | `logits [H, H]`, `weights [H, H]` | 2003.02436 |
 //!
-//! The card says by which kernels a score function is computed: in a tile of scores, or by the reference kernel alone, in memory
-//! T × T for each head. To add one: a file here, which implements [`Score`], and its list line below.
+//! The card says by which kernels a score function is computed: in a tile of scores, or by the reference kernel alone, in
+//! memory T × T for each head. To add one: a file here, which implements [`Score`], and its list line below.
 
 mod sigmoid;
 mod softmax;

@@ -1,11 +1,11 @@
 //! Talking-heads attention: linear maps over the heads before and after the softmax (2003.02436, section 3).
 //!
-//! With s_h the scores and p_h the weights of head h: s'_k = Σ_h s_h L\[h, k\], p_k = softmax(s'_k), p'_k = Σ_h p_h W\[h, k\]. Scores
-//! include the bias of the position encoding. Hidden keys are excluded after the first map, so that they stay hidden whatever the
-//! signs of L.
+//! With s_h the scores and p_h the weights of head h: s'_k = Σ_h s_h L\[h, k\], p_k = softmax(s'_k), p'_k = Σ_h p_h W\[h,
+//! k\]. Scores include the bias of the position encoding. Hidden keys are excluded after the first map, so that they stay
+//! hidden whatever the signs of L.
 //!
-//! Parameters: `logits [H, H]` (L) and `weights [H, H]` (W), the identity at first: then it is the softmax. Cost: 4 H² operations per
-//! query and key.
+//! Parameters: `logits [H, H]` (L) and `weights [H, H]` (W), the identity at first: then it is the softmax. Cost: 4 H²
+//! operations per query and key.
 
 use super::{ScoreFunction, ScoreNeeds};
 use crate::{

@@ -1,8 +1,9 @@
 //! Top-k attention: softmax over the k keys with the greatest scores of each query and head; other weights are 0
 //! (explicit sparse transformer, 1912.11637, section 3; 2106.06899, section 2).
 //!
-//! A key stays if its score is at least the k-th greatest of the visible keys, so that keys of equal score stay together and more
-//! than k can stay. No gradient flows to the keys left out. With k ≥ the number of visible keys it is the softmax, to the bit.
+//! A key stays if its score is at least the k-th greatest of the visible keys, so that keys of equal score stay together and
+//! more than k can stay. No gradient flows to the keys left out. With k ≥ the number of visible keys it is the softmax, to
+//! the bit.
 
 use super::{ScoreFunction, ScoreNeeds};
 use crate::{
@@ -91,7 +92,8 @@ impl Score for TopKKernel {
         if self.k >= scores.dims()[3] {
             return softmax(scores, 3);
         }
-        // The selection has no gradient. Fewer than k visible keys: the k-th score is that of a hidden key, and nothing is left out.
+        // The selection has no gradient. Fewer than k visible keys: the k-th score is that of a hidden key, and nothing is
+        // left out.
         let selected = scores.clone().detach().sort_descending(3);
         let threshold = selected.narrow(3, self.k - 1, 1).expand(scores.dims());
         let left_out = scores.clone().detach().lower(threshold);
