@@ -19,7 +19,7 @@ use kiln_data::EncoderBatch;
 use kiln_kernels::planner::Kernel;
 use kiln_models::Model;
 use kiln_nn::{
-    Context, State,
+    Context, State, StateError,
     head::pooling::{self, Document},
 };
 use kiln_spec::{Direction, DocumentSpan, Layout};
@@ -32,6 +32,41 @@ pub trait ModelRunner {
     /// Computes hidden states: tokens `[B, T]` → `[B, T, M]`.
     fn forward(&self, tokens: Tensor<2, Int>, cx: &mut Context) -> Tensor<3> {
         self.model().forward(tokens, cx)
+    }
+
+    /// Returns rows of a state: [`State::fork`].
+    fn fork(&self, state: &State, rows: &[usize]) -> State {
+        state.fork(rows).expect("rows of the state")
+    }
+
+    /// Keeps rows of a state: [`State::select`].
+    fn select(&self, mut state: State, rows: &[usize]) -> State {
+        state.select(rows).expect("rows of the state");
+        state
+    }
+
+    /// Joins two states: [`State::append`].
+    fn append(&self, mut state: State, other: State) -> State {
+        state.append(other).expect("states of one model");
+        state
+    }
+
+    /// Truncates the rows of a state, to a snapshot or to nothing: [`State::truncate`]. Returns the tokens that each row has
+    /// then.
+    fn truncate(&self, state: State, lengths: &[usize]) -> (State, Vec<usize>) {
+        truncate_or_restart(state, lengths)
+    }
+}
+
+/// Truncates the rows of a state; a row without a snapshot that early keeps nothing.
+pub fn truncate_or_restart(mut state: State, lengths: &[usize]) -> (State, Vec<usize>) {
+    let mut lengths = lengths.to_vec();
+    loop {
+        match state.truncate(&lengths) {
+            Ok(reached) => return (state, reached),
+            Err(StateError::NoSnapshot { row, .. }) => lengths[row] = 0,
+            Err(error) => panic!("{error}"),
+        }
     }
 }
 
@@ -56,7 +91,7 @@ pub async fn chunked_difference(
     let chunks: Vec<usize> = chunks.iter().copied().filter(|size| *size > 0).collect();
     let mut parts = vec![Vec::new(); documents.len()];
     let mut remaining = as_slices(documents);
-    let mut state = init_state(model.model(), documents);
+    let mut state = init_state(model.model(), &as_slices(documents));
     let device = model.model().device();
     for turn in 0.. {
         let lengths: Vec<usize> =
@@ -160,7 +195,7 @@ fn hidden_states_with_kernel(
 }
 
 /// Largest difference between `parts` (`[1, T, M]` each) and the hidden states of each non-empty document alone.
-async fn difference_from_separate(
+pub(crate) async fn difference_from_separate(
     model: &impl ModelRunner,
     documents: &[Vec<u32>],
     direction: Direction,
@@ -200,10 +235,10 @@ fn first_half(document: &[u32]) -> &[u32] {
 
 /// State before the first chunk, with the lengths of the documents declared; the encoder of an encoder-decoder model has read
 /// the first half of each document.
-fn init_state(model: &Model, documents: &[Vec<u32>]) -> State {
+pub(crate) fn init_state(model: &Model, documents: &[&[u32]]) -> State {
     let halves: Vec<&[u32]> = documents.iter().map(|document| first_half(document)).collect();
     let (tokens, lengths) = pad_rows(&halves);
-    let declared: Vec<usize> = documents.iter().map(Vec::len).collect();
+    let declared: Vec<usize> = documents.iter().map(|document| document.len()).collect();
     model.init_state(&tokens, &lengths).with_declared_lengths(&declared)
 }
 

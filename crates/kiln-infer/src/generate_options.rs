@@ -1,6 +1,7 @@
 //! Options of text generation.
 
 use crate::{processors::LogitsProcessors, sample::Sampling};
+use kiln_kernels::attention::paged::CacheDtype;
 use kiln_spec::ValidationError;
 
 /// Options of text generation.
@@ -26,6 +27,8 @@ pub struct GenerateOptions {
     pub mask_unassigned: bool,
     /// Maximum number of prompt tokens that are processed at once, to limit memory; `None` (default): all.
     pub prefill_chunk_size: Option<usize>,
+    /// Type of cached keys and values. Default: 32 bits; 16 bits halve the memory of the KV cache.
+    pub cache_dtype: CacheDtype,
 }
 
 impl Default for GenerateOptions {
@@ -40,6 +43,7 @@ impl Default for GenerateOptions {
             decoder_start_token_id: None,
             mask_unassigned: false,
             prefill_chunk_size: None,
+            cache_dtype: CacheDtype::default(),
         }
     }
 }

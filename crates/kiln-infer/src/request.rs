@@ -1,6 +1,7 @@
 //! Generation requests and results in token ids, and the checks of a request against a model.
 
 use crate::{error::GenerateError, processors::LogitsProcessors, sample::Sampling};
+use kiln_kernels::attention::paged::CacheDtype;
 use kiln_models::{Model, ModelConfig, Stack, Visibility};
 use kiln_spec::ValidationError;
 
@@ -23,6 +24,8 @@ pub struct GenerateRequest {
     /// Maximum number of prompt tokens that are processed at once, to limit memory; `None`: all. Prompts with prefix
     /// visibility are always processed at once.
     pub prefill_chunk_size: Option<usize>,
+    /// Type of cached keys and values. 16 bits halve the memory of the KV cache and change the logits by about 1e-3.
+    pub cache_dtype: CacheDtype,
     /// First token of the decoder of an encoder-decoder model, whose prompts are read by the encoder. Ignored by other
     /// models.
     pub decoder_start_token_id: u32,
@@ -38,6 +41,7 @@ impl Default for GenerateRequest {
             max_length: None,
             stop_token_ids: Vec::new(),
             prefill_chunk_size: None,
+            cache_dtype: CacheDtype::default(),
             decoder_start_token_id: 0,
         }
     }

@@ -25,6 +25,16 @@ impl Row {
         Self { prompt_length: tokens.len(), tokens, finish_reason }
     }
 
+    /// Returns the tokens before the continuation.
+    pub fn prompt(&self) -> &[u32] {
+        &self.tokens[..self.prompt_length]
+    }
+
+    /// Returns the continuation so far.
+    pub fn generated(&self) -> &[u32] {
+        &self.tokens[self.prompt_length..]
+    }
+
     /// Returns the length that the row declares: its prompt and the new tokens at most. Without a limit of new tokens, the
     /// prompt alone.
     pub fn declared_length(&self, request: &GenerateRequest) -> usize {

@@ -6,11 +6,12 @@
 //! 1. a forced kernel, if it supports the call (tests);
 //! 2. what only the reference forms: weights that a probe reads, dropout of weights, and score functions and biases that do not
 //!    work in a tile, as their cards say;
-//! 3. [`Kernel::Fused`] for 32-bit floats on the CPU, except for one query of a plain softmax: there a head
+//! 3. [`Kernel::Paged`] for one query a row whose keys are in pages: decoding on the CPU, with a softmax;
+//! 4. [`Kernel::Fused`] for 32-bit floats on the CPU, except for one query of a plain softmax: there a head
 //!    has a single row of scores, so the fused kernel would save no memory;
-//! 4. the reference for other score functions than the softmax, softcap, score bias, log-sum-exp and gradients, which Burn's
-//!   own attention lacks;
-//! 5. [`Kernel::Builtin`].
+//! 5. the reference for other score functions than the softmax, softcap, score bias, log-sum-exp and gradients, which Burn's
+//!    own attention lacks;
+//! 6. [`Kernel::Builtin`].
 
 /// Attention kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,6 +24,8 @@ pub enum Kernel {
     /// Kiln's kernel for the CPU, with its own backward pass: [`attention::fused`](crate::attention::fused). Memory is
     /// linear in the sequence length.
     Fused,
+    /// Kiln's kernel for one query a row over cached pages, on the CPU: [`attention::paged`](crate::attention::paged).
+    Paged,
 }
 
 /// Facts that the choice of an attention kernel depends on. The default is a plain softmax without gradients.
@@ -34,6 +37,8 @@ pub struct PlannerInput {
     pub is_cpu_f32: bool,
     /// Number of queries T; 0 if it isn't known yet.
     pub num_queries: usize,
+    /// Whether keys and values are in pages in host memory, and the host knows which of them each query sees.
+    pub keys_in_pages: bool,
     /// Whether scores are soft-capped, s → c · tanh(s / c).
     pub has_softcap: bool,
     /// Whether a bias is added to the scores (ALiBi, T5).
@@ -64,12 +69,13 @@ pub struct KernelPlan {
 }
 
 impl Kernel {
-    /// Returns the name in listings, pages and tests: `reference`, `burn` or `fused`.
+    /// Returns the name in listings, pages and tests: `reference`, `burn`, `fused` or `paged`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Reference => "reference",
             Self::Builtin => "burn",
             Self::Fused => "fused",
+            Self::Paged => "paged",
         }
     }
 }
@@ -87,6 +93,10 @@ impl PlannerInput {
             Kernel::Reference => true,
             Kernel::Builtin => fast && self.is_plain_softmax() && !self.needs_gradients,
             Kernel::Fused => fast && self.is_cpu_f32 && (self.tiles_known || !self.has_bias),
+            Kernel::Paged => {
+                let decodes = self.keys_in_pages && self.num_queries == 1 && !self.needs_gradients;
+                fast && !self.is_not_softmax && self.is_cpu_f32 && decodes
+            }
         }
     }
 }
@@ -100,6 +110,7 @@ pub fn plan_attention(facts: &PlannerInput) -> KernelPlan {
         PlannerInput { hooked_path: Some(path), .. } => (Kernel::Reference, format!("a probe reads `{path}`")),
         PlannerInput { reference_only: Some(reason), .. } => (Kernel::Reference, reason.clone()),
         PlannerInput { has_dropout: true, .. } => (Kernel::Reference, "dropout of attention weights".into()),
+        _ if facts.supports(Kernel::Paged) => (Kernel::Paged, "one query a row, keys in pages on the CPU".into()),
         PlannerInput { is_cpu_f32: true, num_queries: queries, .. }
             if facts.supports(Kernel::Fused) && (*queries != 1 || !facts.is_plain_softmax()) =>
         {
@@ -129,16 +140,20 @@ mod tests {
 
     #[test]
     fn the_planned_kernel_supports_the_call() {
-        for bits in 0..1024u32 {
+        for bits in 0..2048u32 {
             let fact = |bit: u32| bits >> bit & 1 == 1;
-            for (queries, forced) in [(7, None), (1, None), (7, Some(Kernel::Builtin)), (7, Some(Kernel::Fused))] {
+            for (queries, forced) in
+                [(7, None), (1, None), (7, Some(Kernel::Builtin)), (7, Some(Kernel::Fused)), (1, Some(Kernel::Paged))]
+            {
                 let [gradients, cpu, softcap, dropout, log_sum] = [0, 1, 2, 3, 4].map(fact);
                 let [bias, known, sigmoid, reference] = [6, 7, 8, 9].map(fact);
+                let paged = fact(10);
                 let hooked = fact(5).then(|| "blocks.0.attention.weights".to_string());
                 let facts = PlannerInput {
                     needs_gradients: gradients,
                     is_cpu_f32: cpu,
                     num_queries: queries,
+                    keys_in_pages: paged,
                     has_softcap: softcap,
                     has_bias: bias,
                     tiles_known: known,

@@ -73,6 +73,6 @@ pub mod part;
 pub mod position;
 pub mod variant;
 
-pub use context::{Context, Memory, Probe, State};
+pub use context::{Context, Memory, Probe, State, StateError};
 pub use init::Initializer;
 pub use variant::{BuildContext, Card, Causality, Cost, Variant};

@@ -174,4 +174,4 @@ macro_rules! dispatch_simd {
     }};
 }
 
-pub(super) use dispatch_simd;
+pub(crate) use dispatch_simd;

@@ -29,7 +29,7 @@
 //!
 //! [`packed_grouped_linear`] is the product with a [`PackedStack`], the packed experts of a mixture.
 
-mod f32x16;
+pub(crate) mod f32x16;
 mod float_formats;
 mod fused;
 mod ggml_type;

@@ -5,4 +5,5 @@ mod fused;
 mod half;
 mod linear_cross_entropy;
 mod packed;
+mod paged_attention;
 mod scan;

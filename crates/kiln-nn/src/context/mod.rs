@@ -13,25 +13,31 @@
 //! computed once per call, in [`TokenStream`].
 
 pub mod context_lengths;
+mod key_marks;
 pub mod probe;
 mod random;
 pub mod recompute;
+pub mod rows;
 pub mod state;
+mod state_error;
 pub mod stream;
 mod substream;
 pub mod token_marks;
 
 pub use context_lengths::ContextLengths;
+pub use key_marks::{KeyMarks, VisiblePages};
 pub use probe::Probe;
 pub use recompute::GradientSink;
 pub use state::{State, Stateful};
-pub use stream::{KeySource, TokenStream, retained_counts};
-pub use token_marks::{TokenMarks, evaluate_formula, keep_ends};
+pub use state_error::StateError;
+pub use stream::{KeySource, TokenStream};
+pub use token_marks::{TokenMarks, evaluate_formula};
 
 use crate::{adapter::TokenFactors, part::experts::ExpertLoad, position::Position};
 use burn::tensor::{Device, Int, Tensor};
 use kiln_kernels::{attention::BlockMask, planner::Kernel};
 use kiln_spec::{Direction, Layout, Pattern, formula::MarkField};
+use rows::{Incompatible, Rewindable, RowTensors};
 use std::collections::HashMap;
 
 /// Encoder output: the source of keys and values of cross-attention.
@@ -41,6 +47,29 @@ pub struct Memory {
     pub hidden: Tensor<3>,
     /// Marks of the encoder's tokens, `[B, S]`.
     pub token_marks: TokenMarks,
+}
+
+impl Memory {
+    /// Returns rows by index.
+    fn select(&self, rows: &[usize]) -> Self {
+        Self { hidden: rows::select_rows(&self.hidden, rows), token_marks: self.token_marks.select(rows) }
+    }
+
+    /// Returns the rows of both. Shorter rows are padded.
+    fn append(first: Option<Self>, second: Option<Self>) -> Result<Option<Self>, Incompatible> {
+        let (first, second) = match (first, second) {
+            (Some(first), Some(second)) => (first, second),
+            (None, None) => return Ok(None),
+            (first, _) => {
+                let sides = if first.is_some() { ["an encoder output", "none"] } else { ["none", "an encoder output"] };
+                return Err(Incompatible { expected: sides[0].into(), found: sides[1].into() });
+            }
+        };
+        let token_marks = first.token_marks.append(&second.token_marks);
+        let token_marks = token_marks.ok_or_else(|| Incompatible::kind("marks that the host knows"))?;
+        let hidden = rows::append_padded(first.hidden, second.hidden, 1)?;
+        Ok(Some(Self { hidden, token_marks }))
+    }
 }
 
 /// Key of a training call's random numbers. A number depends on this key, the use (`dropout`) and the path, on nothing else:
@@ -141,7 +170,7 @@ impl Context {
     }
 
     /// Returns the state after this call, with positions advanced by `lengths[i]` tokens in row i. `None` without a state.
-    pub fn commit(self, lengths: &[usize]) -> Option<State> {
+    pub fn commit(mut self, lengths: &[usize]) -> Option<State> {
         let mut state = self.state?;
         state.advance(self.stream.keys_to_cache(), lengths);
         Some(state.with_memory(self.memory))
@@ -229,6 +258,24 @@ impl Context {
         if let Some(state) = self.state.as_mut() {
             state.slots.insert(path, Box::new(slot));
         }
+    }
+
+    /// Takes the state that sums up all tokens out of its slot. `None`: this call has no state. `Some(None)`: no token was read.
+    /// [`put_recurrent`](Self::put_recurrent) stores it again.
+    pub fn take_recurrent<S: RowTensors>(&mut self, name: &str) -> Option<Option<S>> {
+        let mut slot: Rewindable<S> = self.take_state(name)?;
+        let state = slot.take();
+        self.put_state(name, slot);
+        Some(state)
+    }
+
+    /// Stores a state that sums up all tokens, after those of this call, with a snapshot where one is due. Does nothing if this
+    /// call has no state.
+    pub fn put_recurrent<S: RowTensors>(&mut self, name: &str, state: S) {
+        let Some(mut slot) = self.take_state::<Rewindable<S>>(name) else { return };
+        let [rows, width] = self.stream.tokens.dims();
+        slot.advance(state, &self.stream.tokens.row_lengths().unwrap_or_else(|| vec![width; rows]));
+        self.put_state(name, slot);
     }
 
     /// Returns the path of `name` if a probe reads it, otherwise `None`.

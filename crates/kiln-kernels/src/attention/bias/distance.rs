@@ -1,10 +1,9 @@
 //! Biases by distance: bias(h, i, j) = table\[index(d), h\] · factor(d) with the distance d = position(j) − position(i) of
 //! key j and query i within their document.
 
-use super::{BiasInputs, HeadBias, ScoreBias, TileBias, TileForm};
+use super::{BiasInputs, HeadBias, Positions, ScoreBias, TileBias, TileForm};
 use crate::cpu::vector::vectorized;
 use burn::tensor::{Int, Tensor};
-use kiln_spec::plan::TilePlan;
 use std::{fmt::Debug, sync::Arc};
 
 /// Map from a distance to a row of the table and a factor.
@@ -43,9 +42,9 @@ impl<F: DistanceFunction> ScoreBias for DistanceBias<F> {
 struct DistanceTile<F>(F);
 
 impl<F: DistanceFunction> TileBias for DistanceTile<F> {
-    fn head<'a>(&'a self, parameters: &'a [f32], tiles: &'a TilePlan) -> Box<dyn HeadBias + 'a> {
-        let [first_query, last_query] = min_max(&tiles.query_positions);
-        let [first_key, last_key] = min_max(&tiles.key_positions);
+    fn head<'a>(&'a self, parameters: &'a [f32], positions: Positions<'a>) -> Box<dyn HeadBias + 'a> {
+        let [first_query, last_query] = min_max(positions.query);
+        let [first_key, last_key] = min_max(positions.key);
         let min_distance = first_key - last_query;
         let distances = min_distance..=last_key - first_query;
         // As many values as queries + keys: a bias is computed once for each distance instead of once for each pair.
@@ -53,7 +52,7 @@ impl<F: DistanceFunction> TileBias for DistanceTile<F> {
             let (index, factor) = self.0.index_and_factor(distance);
             parameters[index] * factor
         };
-        Box::new(HeadByDistance { function: &self.0, values: distances.map(value).collect(), min_distance, tiles })
+        Box::new(HeadByDistance { function: &self.0, values: distances.map(value).collect(), min_distance, positions })
     }
 }
 
@@ -76,18 +75,18 @@ struct HeadByDistance<'a, F> {
     function: &'a F,
     values: Vec<f32>,
     min_distance: i32,
-    tiles: &'a TilePlan,
+    positions: Positions<'a>,
 }
 
 impl<F: DistanceFunction> HeadBias for HeadByDistance<'_, F> {
     fn add(&self, scores: &mut [f32], query: usize, first_key: usize) {
-        let key_positions = &self.tiles.key_positions[first_key..first_key + scores.len()];
-        add_bias(scores, &self.values, key_positions, self.tiles.query_positions[query] + self.min_distance);
+        let key_positions = &self.positions.key[first_key..first_key + scores.len()];
+        add_bias(scores, &self.values, key_positions, self.positions.query[query] + self.min_distance);
     }
 
     fn add_gradient(&self, gradients: &[f32], query: usize, first_key: usize, parameter_gradient: &mut [f32]) {
-        let query_position = self.tiles.query_positions[query];
-        for (gradient, position) in gradients.iter().zip(&self.tiles.key_positions[first_key..]) {
+        let query_position = self.positions.query[query];
+        for (gradient, position) in gradients.iter().zip(&self.positions.key[first_key..]) {
             let (index, factor) = self.function.index_and_factor(position - query_position);
             parameter_gradient[index] += gradient * factor;
         }

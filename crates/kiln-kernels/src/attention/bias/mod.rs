@@ -17,7 +17,6 @@ pub use slopes::Slopes;
 
 use super::BlockMask;
 use burn::tensor::Tensor;
-use kiln_spec::plan::TilePlan;
 use std::{fmt::Debug, sync::Arc};
 
 /// What a bias can read in the reference kernel.
@@ -55,8 +54,18 @@ pub struct TileForm {
 
 /// Bias in a tile of the fused kernel, a function of the positions of query and key. f32.
 pub trait TileBias: Debug + Send + Sync {
-    /// Prepares the bias of one head over one sequence. `parameters` is the head's column of [`TileForm::parameters`], `[N]`.
-    fn head<'a>(&'a self, parameters: &'a [f32], tiles: &'a TilePlan) -> Box<dyn HeadBias + 'a>;
+    /// Prepares the bias of one head over one sequence, or over a page of it. `parameters` is the head's column of
+    /// [`TileForm::parameters`], `[N]`.
+    fn head<'a>(&'a self, parameters: &'a [f32], positions: Positions<'a>) -> Box<dyn HeadBias + 'a>;
+}
+
+/// Positions of queries and keys, by their numbers.
+#[derive(Clone, Copy, Debug)]
+pub struct Positions<'a> {
+    /// Of the queries.
+    pub query: &'a [i32],
+    /// Of the keys.
+    pub key: &'a [i32],
 }
 
 /// Bias of one head of one sequence.

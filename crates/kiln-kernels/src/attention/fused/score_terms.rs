@@ -2,7 +2,7 @@
 
 use super::AttentionParams;
 use crate::attention::{
-    bias::{HeadBias, TileBias},
+    bias::{HeadBias, Positions, TileBias},
     score::TileScore,
 };
 use kiln_spec::plan::TilePlan;
@@ -30,7 +30,8 @@ impl HeadParameters {
 impl<'a> ScoreTerms<'a> {
     /// Returns the terms of a head over one sequence.
     pub fn new(params: &'a AttentionParams, parameters: &'a HeadParameters, tiles: &'a TilePlan) -> Self {
-        let bias = params.bias.as_deref().map(|bias: &'a dyn TileBias| bias.head(&parameters.0, tiles));
+        let positions = Positions { query: &tiles.query_positions, key: &tiles.key_positions };
+        let bias = params.bias.as_deref().map(|bias: &'a dyn TileBias| bias.head(&parameters.0, positions));
         Self { scale: params.scale as f32, score: &*params.score, bias }
     }
 

@@ -29,6 +29,7 @@ mod probes;
 mod recompute;
 mod reference_models;
 mod rotary;
+mod rows;
 mod scores;
 mod stacks;
 mod transformer;

@@ -43,7 +43,7 @@ impl Attention {
     }
 
     /// Plans and runs one kernel call. `name` names its weights for probes and dropout.
-    fn call_kernel(
+    pub(super) fn call_kernel(
         &self,
         name: &str,
         inputs: QueryKeyValue,

@@ -19,6 +19,7 @@
 mod cache;
 pub mod epilogue;
 mod kernel_calls;
+mod paged_calls;
 mod prefix;
 pub mod projection;
 pub mod score;
@@ -26,8 +27,8 @@ mod source;
 
 pub use projection::{
     AnyProjection, LatentForm, LatentProjection, LatentProjectionConfig, MultiHeadProjection,
-    MultiHeadProjectionConfig, Projection, ProjectionConfig, QueryKeyNormConfig, QueryKeyNormScope, QueryKeyValue,
-    TransformFn,
+    MultiHeadProjectionConfig, PagedQuery, Projection, ProjectionConfig, QueryKeyNormConfig, QueryKeyNormScope,
+    QueryKeyValue, TransformFn,
 };
 pub use score::{AnyScore, ScoreConfig};
 pub use source::{AttentionSource, SegmentsConfig};
@@ -164,6 +165,12 @@ impl Layer for Attention {
         let key_value = match keys {
             KeySource::OwnStream(policy) => {
                 let new = self.projection.project_key_value(x.clone(), cx, &mut transform);
+                if self.reads_pages(&new, cx) {
+                    let pages = cache::append_pages(new, policy, cx);
+                    let query = self.projection.project_paged_query(x, cx, &mut transform);
+                    let bias = position.as_ref().and_then(|p| p.bias(query.query.dims()[1], query.scale, cx));
+                    return self.attend_pages(query, &pages, bias, cx);
+                }
                 Some(cache::extend_cache(new, policy, cx))
             }
             KeySource::Memory => source::memory_key_values(cx, |hidden, cx| {
@@ -205,6 +212,7 @@ impl Layer for Attention {
             is_cpu_f32: self.projection.has_cpu_kernel(),
             // Decoding has one query per call; in training the number isn't known.
             num_queries: usize::from(!needs_gradients),
+            keys_in_pages: !needs_gradients && !self.source.is_cross(),
             has_dropout: needs_gradients && self.dropout > 0.0,
             tiles_known: true,
             ..self.kernel_requirements()

@@ -1,6 +1,6 @@
 //! Source of keys and values: the tokens themselves, the encoder output, or tokens plus a trained prefix.
 
-use super::{cache::KeyValueCache, projection::KeyValue};
+use super::{cache::MemoryCache, projection::KeyValue};
 use crate::context::{Context, KeySource};
 use burn::tensor::Tensor;
 use kiln_spec::{Card, ValidationError, card::ALL_LAWS, config::NoOptions, plan::CachePolicy};
@@ -82,11 +82,11 @@ pub(super) fn memory_key_values(
     project: impl FnOnce(Tensor<3>, &mut Context) -> KeyValue,
 ) -> Option<KeyValue> {
     let hidden = cx.memory.as_ref()?.hidden.clone();
-    let cached: Option<KeyValueCache> = cx.take_state("memory");
+    let cached: Option<MemoryCache> = cx.take_state("memory");
     let key_value = match cached {
-        Some(KeyValueCache(Some(key_value))) => key_value,
+        Some(MemoryCache(Some(key_value))) => key_value,
         _ => project(hidden, cx),
     };
-    cx.put_state("memory", KeyValueCache(Some(key_value.clone())));
+    cx.put_state("memory", MemoryCache(Some(key_value.clone())));
     Some(key_value)
 }

@@ -9,7 +9,7 @@
 //! Parameters: `q.weight [M, H D]`, `k.weight [M, G D]`, `v.weight [M, G D]`, `o.weight [H D, M]`, biases of the output
 //! widths, and with `qk_norm` those of the norm under `q_norm` and `k_norm`. Cost: 4 M D (H + G) operations per token, 4 H D per key. Cache: 2 G D values per token.
 
-use super::{KeyValue, Projection, QueryKeyNormConfig, QueryKeyNormScope};
+use super::{KeyValue, PagedQuery, Projection, QueryKeyNormConfig, QueryKeyNormScope};
 use crate::{
     context::Context,
     init::Initializer,
@@ -179,11 +179,14 @@ impl Projection for MultiHeadProjection {
         cx: &mut Context,
         transform: TransformFn,
     ) -> QueryKeyValue {
-        let query = self.q.forward_with(x, cx);
-        let query = self.clip(self.norm_scope.apply(self.q_norm.as_ref(), query, self.heads));
-        let query = transform(Side::Query, split_heads(query, self.heads), cx);
+        let query = self.query_heads(x, cx, transform);
         let [key, value]: [Tensor<4>; 2] = key_value.try_into().expect("a key and a value tensor");
         QueryKeyValue { query, key, value, scale: self.scale, latent_form: LatentForm::Expanded }
+    }
+
+    fn project_paged_query(&self, x: Tensor<3>, cx: &mut Context, transform: TransformFn) -> PagedQuery {
+        let query = self.query_heads(x, cx, transform);
+        PagedQuery { query, keys: vec![0], value: 1, scale: self.scale, latent_form: LatentForm::Expanded }
     }
 
     fn project_output(&self, out: Tensor<4>, _latent_form: LatentForm, cx: &Context) -> Tensor<3> {
@@ -214,6 +217,13 @@ impl MultiHeadProjection {
     /// Width D of a head.
     fn head_dim(&self) -> usize {
         self.q.size()[1] / self.heads
+    }
+
+    /// Queries of `x [B, T, M]` after norm, limit and rotation, `[B, H, T, D]`.
+    fn query_heads(&self, x: Tensor<3>, cx: &mut Context, transform: TransformFn) -> Tensor<4> {
+        let query = self.q.forward_with(x, cx);
+        let query = self.clip(self.norm_scope.apply(self.q_norm.as_ref(), query, self.heads));
+        transform(Side::Query, split_heads(query, self.heads), cx)
     }
 
     /// Queries, keys or values within the limit, if there is one.

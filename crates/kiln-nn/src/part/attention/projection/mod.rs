@@ -88,6 +88,21 @@ impl QueryKeyValue {
     }
 }
 
+/// Queries over cached tensors in pages.
+#[derive(Clone, Debug)]
+pub struct PagedQuery {
+    /// `[B, H, T, D]`.
+    pub query: Tensor<4>,
+    /// Cached tensors that a key is made of, in this order: their widths add up to D.
+    pub keys: Vec<usize>,
+    /// Cached tensor of the values.
+    pub value: usize,
+    /// Factor of the products q · k.
+    pub scale: f64,
+    /// Form of the values.
+    pub latent_form: LatentForm,
+}
+
 /// Form of the values that a projection passes to the attention kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum LatentForm {
@@ -111,6 +126,10 @@ pub trait Projection {
         cx: &mut Context,
         transform: TransformFn,
     ) -> QueryKeyValue;
+
+    /// Returns queries of `x [B, T, M]` for cached tensors that are read where they are: keys and values are cached tensors as
+    /// [`project_key_value`](Self::project_key_value) returned them.
+    fn project_paged_query(&self, x: Tensor<3>, cx: &mut Context, transform: TransformFn) -> PagedQuery;
 
     /// Projects the heads' outputs, `[B, H, T, E] → [B, T, M]`. `latent_form` is that of the kernel inputs.
     fn project_output(&self, out: Tensor<4>, latent_form: LatentForm, cx: &Context) -> Tensor<3>;

@@ -21,7 +21,7 @@ mod config;
 
 pub use config::LatentProjectionConfig;
 
-use super::{KeyValue, Projection, heads::split_heads};
+use super::{KeyValue, PagedQuery, Projection, heads::split_heads};
 use crate::{
     context::Context,
     init::Initializer,
@@ -155,16 +155,13 @@ impl Projection for LatentProjection {
         let [latent, key_rope]: [Tensor<4>; 2] = key_value.try_into().expect("a latent and a rotary key");
         let [b, _, s, _] = latent.dims();
         let [nope, rope, _] = self.head_dims();
-        let query = split_heads(self.query_states(x, cx), self.heads);
-        let t = query.dims()[2];
-        let query_nope = query.clone().narrow(3, 0, nope);
-        let query_rope = transform(Side::Query, query.narrow(3, nope, rope), cx);
+        let [query_nope, query_rope] = self.query_parts(x, cx, transform);
+        let t = query_nope.dims()[2];
         let scale = self.scale;
         // Expanding computes K and V of all S keys: S·R·(N + E) multiplications per head, for any T. Absorbing makes each of the
         // T·S scores R wide instead of N, and each value R wide instead of E, which is cheaper for few queries.
         if cx.state.is_some() && t < nope {
-            let absorbed = query_nope.matmul(self.weight_by_head(&self.k).swap_dims(2, 3));
-            let query = Tensor::cat(vec![absorbed, query_rope], 3);
+            let query = self.absorbed_query(query_nope, query_rope);
             let key = Tensor::cat(vec![latent.clone(), key_rope], 3);
             return QueryKeyValue { query, key, value: latent, scale, latent_form: LatentForm::Absorbed };
         }
@@ -176,6 +173,18 @@ impl Projection for LatentProjection {
             value: latent.matmul(self.weight_by_head(&self.v)),
             scale,
             latent_form: LatentForm::Expanded,
+        }
+    }
+
+    /// Always the absorbed form: a key is a latent and a rotary key, a value is the latent.
+    fn project_paged_query(&self, x: Tensor<3>, cx: &mut Context, transform: TransformFn) -> PagedQuery {
+        let [query_nope, query_rope] = self.query_parts(x, cx, transform);
+        PagedQuery {
+            query: self.absorbed_query(query_nope, query_rope),
+            keys: vec![0, 1],
+            value: 0,
+            scale: self.scale,
+            latent_form: LatentForm::Absorbed,
         }
     }
 
@@ -217,6 +226,19 @@ impl LatentProjection {
             (Some(down), Some(norm)) => self.q.forward_with(norm.forward(down.forward_with(x, cx)), cx),
             _ => self.q.forward_with(x, cx),
         }
+    }
+
+    /// Queries of `x [B, T, M]`: their parts without position, `[B, H, T, N]`, and rotated, `[B, H, T, P]`.
+    fn query_parts(&self, x: Tensor<3>, cx: &mut Context, transform: TransformFn) -> [Tensor<4>; 2] {
+        let [nope, rope, _] = self.head_dims();
+        let query = split_heads(self.query_states(x, cx), self.heads);
+        [query.clone().narrow(3, 0, nope), transform(Side::Query, query.narrow(3, nope, rope), cx)]
+    }
+
+    /// (q_nope W_kᵀ, q_rope), `[B, H, T, R + P]`: queries for keys that are a latent and a rotary key.
+    fn absorbed_query(&self, query_nope: Tensor<4>, query_rope: Tensor<4>) -> Tensor<4> {
+        let absorbed = query_nope.matmul(self.weight_by_head(&self.k).swap_dims(2, 3));
+        Tensor::cat(vec![absorbed, query_rope], 3)
     }
 
     /// Widths N, P and E of a head.

@@ -1,0 +1,131 @@
+//! Measure decoding at two depths, by layer kind: what does a token cost more when the cache is long?
+//!
+//! `cargo run --release --example decode` decodes 64 tokens after 16 and after 4,000 tokens, with four layers of each kind, and
+//! prints a table. Nothing is copied that did not change, so the difference should be the time to read the cache once: bytes
+//! ÷ bandwidth. The bandwidth is that of summing a buffer as large as the cache on the same threads, in the same round. The last
+//! column is time at 4,000 ÷ (time at 16 + time to read the cache); the aim is 1.25. `--rounds N` (default 5) sets the number
+//! of rounds; figures are medians.
+
+use kiln::kernels::allocator::{MiMalloc, retain_freed_pages};
+use kiln::{infer::CacheDtype, nn::State, prelude::*};
+use rayon::prelude::*;
+use std::{error::Error, hint::black_box, time::Instant};
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+const DEPTHS: [usize; 2] = [16, 4000];
+const TOKENS: usize = 64;
+const LAYERS: usize = 4;
+const VOCAB: usize = 64;
+
+/// Name, attention and type of the cache.
+const KINDS: [(&str, &str, CacheDtype); 6] = [
+    ("global, 8 heads of 64", r#"{"projection":{"heads":{"heads":8}}}"#, CacheDtype::F32),
+    ("global, 8 heads of 64, f16", r#"{"projection":{"heads":{"heads":8}}}"#, CacheDtype::F16),
+    ("grouped, 8 heads, 2 kv", r#"{"projection":{"heads":{"heads":8,"kv_heads":2}}}"#, CacheDtype::F32),
+    (
+        "window of 1,024",
+        r#"{"pattern":{"window":{"before":1023}},"projection":{"heads":{"heads":8}}}"#,
+        CacheDtype::F32,
+    ),
+    ("latent, 8 heads, rank 128", r#"{"projection":{"latent":{"heads":8,"kv_lora_rank":128}}}"#, CacheDtype::F32),
+    ("latent, 8 heads, rank 512", r#"{"projection":{"latent":{"heads":8,"kv_lora_rank":512}}}"#, CacheDtype::F32),
+];
+
+/// A model of attention layers alone.
+fn model(attention: &str) -> Result<Model, Box<dyn Error>> {
+    let mut config: ModelConfig = serde_json::from_str(&format!(
+        r#"{{"vocab":{VOCAB},"hidden":512,"blocks":[{{"repeat":{LAYERS},"sublayers":[{{"parts":[{{"attention":{attention}}}]}}]}}]}}"#
+    ))?;
+    config.resolve();
+    Ok(Model::init(&config, 1, &Device::flex()))
+}
+
+/// Token i of the text.
+fn token(i: usize) -> i32 {
+    (i * i % VOCAB) as i32
+}
+
+/// State after `depth` tokens, read in calls of 500.
+fn read(model: &Model, depth: usize, dtype: CacheDtype) -> State {
+    let mut state = State::new(1).with_cache_dtype(dtype);
+    let tokens: Vec<i32> = (0..depth).map(token).collect();
+    for chunk in tokens.chunks(500) {
+        state = model.step(chunk, &[chunk.len()], Direction::Causal, state).1;
+    }
+    state
+}
+
+/// Seconds of each of [`TOKENS`] tokens after `state`.
+fn decode(model: &Model, mut state: State, depth: usize) -> f64 {
+    let seconds = (depth..depth + TOKENS).map(|i| {
+        let start = Instant::now();
+        let (hidden, next) = model.step(&[token(i)], &[1], Direction::Causal, std::mem::take(&mut state));
+        state = next;
+        black_box(hidden.into_data());
+        start.elapsed().as_secs_f64()
+    });
+    median(seconds.collect())
+}
+
+/// Seconds to sum `values` once on all threads.
+fn read_seconds(values: &[f32]) -> f64 {
+    let seconds = (0..9).map(|_| {
+        let start = Instant::now();
+        let sum = |chunk: &[f32]| {
+            let (chunks, _) = chunk.as_chunks::<64>();
+            chunks.iter().fold([0.0f32; 64], |sum, values| std::array::from_fn(|i| sum[i] + values[i]))[0]
+        };
+        black_box(black_box(values).par_chunks(1 << 15).map(sum).sum::<f32>());
+        start.elapsed().as_secs_f64()
+    });
+    median(seconds.collect())
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Bytes of keys and values that a token at a depth reads.
+fn cache_bytes(model: &Model, depth: usize, dtype: CacheDtype) -> f64 {
+    let parts = model.blocks().iter().flat_map(|block| block.parts());
+    let bytes: f64 = parts.map(|(_, part)| part.cost(depth).state_bytes * depth as f64).sum();
+    bytes * dtype.size() as f64 / 4.0
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    retain_freed_pages();
+    let rounds = std::env::args().skip_while(|argument| argument != "--rounds").nth(1);
+    let rounds: usize = rounds.map_or(Ok(5), |rounds| rounds.parse())?;
+    println!("| layer | token at 16 | at 4,000 | cache | bandwidth | read | ratio |");
+    println!("| --- | --- | --- | --- | --- | --- | --- |");
+    for (name, attention, dtype) in KINDS {
+        let model = model(attention)?;
+        let bytes = cache_bytes(&model, DEPTHS[1], dtype);
+        let buffer: Vec<f32> = (0..(bytes / 4.0) as usize).map(|i| i as f32).collect();
+        let states = DEPTHS.map(|depth| read(&model, depth, dtype));
+        let mut figures = [vec![], vec![], vec![], vec![]];
+        for _ in 0..rounds {
+            let mut times = [0.0; 2];
+            for (i, state) in states.iter().enumerate() {
+                times[i] = decode(&model, state.fork(&[0])?, DEPTHS[i]);
+            }
+            let read = read_seconds(&buffer);
+            for (figures, value) in figures.iter_mut().zip([times[0], times[1], read, times[1] / (times[0] + read)]) {
+                figures.push(value);
+            }
+        }
+        let [short, long, read, ratio] = figures.map(median);
+        println!(
+            "| {name} | {:.0} µs | {:.0} µs | {:.1} MB | {:.1} GB/s | {:.0} µs | {ratio:.2} |",
+            short * 1e6,
+            long * 1e6,
+            bytes / 1e6,
+            bytes / read / 1e9,
+            read * 1e6,
+        );
+    }
+    Ok(())
+}
