@@ -15,12 +15,14 @@
 //!
 //! To add a family: write `hf/<family>.rs` with a `FAMILY` constant, add its `mod` line and its entry in [`FAMILIES`].
 //! Files that families have in common: `llama_like`, `bert_like`, `t5_like` (templates and names), `rope`, `latent_rotary`, `layer_rotary`,
-//! `windows`, `sparse_layers`, `scales`, `activation` (keys that are no plain value of one hole).
+//! `layer_mixers`,
+//! `windows`, `sparse_layers`, `scales`, `class_head`, `position_table`, `activation` (keys that are no plain value of one hole).
 
 mod activation;
 mod alibi_or_rotary;
 mod bert_like;
 pub mod binding;
+mod class_head;
 pub mod config_reader;
 pub mod config_warning;
 mod each_head_norm;
@@ -30,12 +32,14 @@ pub mod gguf;
 mod head_rows;
 mod keys;
 mod latent_rotary;
+mod layer_mixers;
 mod layer_rotary;
 mod layout;
 mod llama_like;
 mod load;
 mod load_packed;
 mod names;
+mod position_table;
 mod reference_keys;
 mod rope;
 mod row_permutation;

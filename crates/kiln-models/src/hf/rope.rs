@@ -280,7 +280,7 @@ impl Rotary {
 }
 
 /// The width of a head.
-fn head_dim(holes: &Holes) -> usize {
+pub(super) fn head_dim(holes: &Holes) -> usize {
     match holes.integer("head_dim") {
         0 => holes.integer("hidden") / holes.integer("heads").max(1),
         head_dim => head_dim,

@@ -10,6 +10,7 @@
 //! | `rope.scaling.attn_factor` | none: must be 1 |
 //! | `rope.scaling.yarn_beta_fast`, `…_slow` | `beta_fast`, `beta_slow` (defaults 32 and 1) |
 //! | the tensor `rope_freqs.weight` | `scaling.llama3` |
+//! | `rope.freq_base_swa` | `theta` of layers with a window, in architectures with another there (default 10000) |
 //!
 //! The rotary frequencies are θ^(−i/h) for the pairs i = 0 … h − 1 of 2h rotated values.
 
@@ -20,6 +21,7 @@ use kiln_nn::position::{
     rotary_scaling::{LinearScaling, Llama3Scaling, YarnScaling},
 };
 use kiln_spec::ValidationError;
+use serde_json::Value;
 use std::f64::consts::TAU;
 
 /// The tensor of Llama 3's frequency factors: each rotary frequency is divided by one of them.
@@ -57,6 +59,28 @@ pub(in crate::hf) fn read_rotary(
     let scaling = read_scaling(fields, theta)?;
     let partial_factor = rotated as f64 / head_dim.max(1) as f64;
     Ok(RotaryEmbeddingConfig { theta, scaling, partial_factor, ..Default::default() })
+}
+
+/// Key of the base in layers with a window, where it is another than in the others.
+const WINDOW_THETA_KEY: &str = "rope.freq_base_swa";
+
+/// Bases of unscaled rotary positions over whole heads: those of layers with full attention, and with a window.
+///
+/// # Errors
+/// As [`read_rotary`], and for scaled positions.
+pub(in crate::hf) fn read_layer_thetas(fields: &GgufFields, head_dim: usize) -> Result<[f64; 2], ValidationError> {
+    let full = read_rotary(fields, RotaryClass::Scaled, head_dim)?;
+    if !matches!(full.scaling, RotaryScaling::None(_)) {
+        let reason = format!("`{}` has no rotary scaling; only none is supported", fields.gguf.architecture);
+        return Err(fields.error("rope.scaling.type", reason));
+    }
+    Ok([full.theta, fields.float(WINDOW_THETA_KEY)?.unwrap_or(10_000.0)])
+}
+
+/// Writes the bases of layers with full attention and with a window; `null` if there is no such layer.
+pub(in crate::hf) fn write_layer_thetas([full, window]: [Value; 2], out: &mut GgufMetadata) {
+    out.set("rope.freq_base", full);
+    out.set(WINDOW_THETA_KEY, window);
 }
 
 fn read_scaling(fields: &GgufFields, theta: f64) -> Result<RotaryScaling, ValidationError> {
