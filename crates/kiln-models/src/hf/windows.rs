@@ -211,7 +211,7 @@ impl Convert for LocalAttention {
     fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
         let windows = windows(holes);
         if let Some(window) = windows.iter().flatten().next() {
-            json.insert("local_attention".into(), (2 * (window - 1)).into());
+            json.insert("local_attention".into(), local_width(*window).into());
         }
         json.insert("layer_types".into(), layer_types(&windows));
         Ok(())
@@ -225,12 +225,16 @@ impl Convert for LocalAttention {
         Ok(())
     }
 
-    /// A width of 0 means no window, so that the window of the token alone has the width 1.
     fn write_gguf(&self, holes: &Holes, out: &mut GgufMetadata) -> Result<(), ValidationError> {
-        let width = |window: usize| (2 * (window - 1)).max(1);
-        let widths: Vec<_> = windows(holes).into_iter().map(|window| window.map(width)).collect();
+        let widths: Vec<_> = windows(holes).into_iter().map(|window| window.map(local_width)).collect();
         write_windows(&widths, FullLayers { every: self.global_every, first: true }, out)
     }
+}
+
+/// The width of a window to both sides, of which `window` is the half before the token, itself included. In GGUF a width of 0
+/// means no window, so that the window of the token alone has the width 1.
+fn local_width(window: usize) -> usize {
+    (2 * (window - 1)).max(1)
 }
 
 /// Sets the patterns of layers that see so many tokens on each side.
