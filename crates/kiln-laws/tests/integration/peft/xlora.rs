@@ -175,7 +175,7 @@ fn options_and_calls_that_do_not_fit_are_refused() {
         ("top_k", XLoraConfig { top_k: Some(0), ..ok.clone() }),
         ("weight", XLoraConfig { weight: f64::NAN, ..ok.clone() }),
     ] {
-        assert_eq!(XLora::new(&config, &model, 0).err().expect("refused").path, format!("xlora.{key}"));
+        assert_eq!(XLora::new(&config, &model, 0).expect_err("refused").path, format!("xlora.{key}"));
     }
     let xlora = XLora::new(&ok, &model, 0).unwrap();
     let mut cx = Context::resume(model.init_state(&[], &[2]), &[2], 2, Direction::Causal, &device());
