@@ -1,6 +1,7 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["torch==2.15.0", "transformers==5.24.0", "numpy==2.4.6", "safetensors==0.8.0"]
+# dependencies = ["torch==2.15.0", "transformers==5.24.0", "numpy==2.4.6", "safetensors==0.8.0",
+#                 "accelerate==1.15.0", "bitsandbytes==0.50.2"]
 # ///
 """Write tiny models whose weights are quantized in the forms of Hugging Face folders, with the logits of their weights.
 
@@ -18,8 +19,9 @@ Weights are packed and dequantized by the references, on the CPU:
 - AWQ: packed by the order in `awq/modules/linear/gemm.py`, dequantized by `awq/utils/packing_utils.py`.
 - FP8: quantized and dequantized by transformers (`Fp8Quantize`, `Fp8Dequantize`), blocks that do not divide the matrix by its
   `_dequantize_fp8_weight`.
+- bitsandbytes: quantized and dequantized by its functions, 4 bits by that in PyTorch.
 
-The modules are loaded from the downloaded packages without the rest of the packages, which needs a GPU.
+The modules of GPTQ and AWQ are loaded from the downloaded packages without the rest of the packages, which needs a GPU.
 """
 
 import importlib.util
@@ -63,6 +65,10 @@ CASES = {
                                  modules_to_not_convert=["lm_head"]), True),
     "fp8-ragged": ("llama", dict(quant_method="fp8", activation_scheme="dynamic", weight_block_size=[20, 24]), True),
     "fp8-tensor": ("llama", dict(quant_method="fp8", activation_scheme="static", weight_block_size=None), True),
+    "nf4": ("llama", dict(quant_method="bitsandbytes", load_in_4bit=True, bnb_4bit_quant_type="nf4",
+                          bnb_4bit_compute_dtype="bfloat16", bnb_4bit_use_double_quant=True), True),
+    "fp4": ("llama", dict(quant_method="bitsandbytes", load_in_4bit=True, bnb_4bit_quant_type="fp4"), True),
+    "int8": ("llama", dict(load_in_8bit=True, llm_int8_threshold=6.0, llm_int8_skip_modules=["lm_head"]), True),
     "fp8-exponents": ("llama", dict(quant_method="fp8", weight_block_size=[16, 16], scale_fmt="ue8m0"), True),
 }
 
@@ -182,11 +188,36 @@ def fp8(linear, options, dtype, name):
     return stored, dequantized.float()
 
 
+def bitsandbytes(linear, options, dtype):
+    """As `gptq`, by bitsandbytes."""
+    from bitsandbytes import functional
+    from bitsandbytes.backends.default.ops import _dequantize_4bit_compute
+
+    weight = linear.weight.data
+    if options.get("load_in_8bit"):
+        quantized, scales, _ = functional.int8_vectorwise_quant(weight.half())
+        dequantized = functional.int8_vectorwise_dequant(quantized, scales).to(dtype)
+        stored = {"weight": quantized, "SCB": scales, "weight_format": torch.tensor(0, dtype=torch.uint8)}
+        return stored, dequantized.float()
+    quantized, state = functional.quantize_4bit(
+        weight.to(dtype), blocksize=64, quant_type=options["bnb_4bit_quant_type"],
+        compress_statistics=options.get("bnb_4bit_use_double_quant", False))
+    stored = {"weight": quantized} | {f"weight.{part}": value for part, value in state.as_dict(packed=True).items()}
+    scales = state.absmax
+    if state.nested:
+        scales = functional.dequantize_blockwise(state.absmax, state.state2) + state.offset
+    # The compiled kernel of the CPU is wrong where a block has several rows, so that the function in PyTorch is used.
+    dequantized = _dequantize_4bit_compute(quantized.reshape(-1), scales, state.code, 64, weight.shape, dtype).float()
+    assert (dequantized - weight).abs().max() < 0.2 * weight.abs().max()
+    return stored, dequantized
+
+
 def case(name, out, packages):
     model_type, options, exact = CASES[name]
     torch.manual_seed(len(name))
-    method = options["quant_method"]
-    dtype = torch.bfloat16 if name == "fp8-blocks" else torch.float16 if method != "fp8" else torch.float32
+    method = options.get("quant_method", "bitsandbytes")
+    halves = {"fp8-blocks": torch.bfloat16, "nf4": torch.bfloat16, "int8": torch.bfloat16}
+    dtype = halves.get(name, torch.float32 if method == "fp8" else torch.float16)
     config = AutoConfig.for_model(model_type, **MODEL)
     model = AutoModelForCausalLM.from_config(config).eval()
     for parameter in model.parameters():
@@ -205,6 +236,8 @@ def case(name, out, packages):
             continue
         if method == "fp8":
             stored, weight = fp8(linear, options, dtype, path)
+        elif method == "bitsandbytes":
+            stored, weight = bitsandbytes(linear, options, dtype)
         else:
             stored, weight = (gptq if method == "gptq" else awq)(linear, options, exact, reference)
         assert (weight - linear.weight).abs().max() > 1e-4, "quantization changes nothing"

@@ -144,6 +144,12 @@ pub trait TensorSource {
         None
     }
 
+    /// Whether a tensor has no effect in a model without a parameter for it: a bias of zeros that a quantizer added. Default:
+    /// `false`.
+    fn is_redundant(&self, _name: &str) -> bool {
+        false
+    }
+
     /// Tells the source that a tensor will not be read again soon, so that it can return its memory. It can still be read.
     /// Default: nothing.
     fn release(&self, _name: &str) {}

@@ -147,7 +147,7 @@ fn match_bindings(
     }
     let left_over = tensors.entries().keys().filter(|name| !known.contains(*name));
     let layers = model.config().num_layers();
-    let left_over = left_over.filter(|name| !family.is_ignored(name, layers));
+    let left_over = left_over.filter(|name| !family.is_ignored(name, layers) && !tensors.is_redundant(name));
     mismatch.unexpected_keys = left_over.cloned().collect();
     sort_and_dedup(&mut mismatch.missing_keys);
     sort_and_dedup(&mut mismatch.mismatched_shapes);

@@ -144,8 +144,12 @@ fn a_key_that_the_reference_uses_and_kiln_does_not_is_refused() {
 #[test]
 fn what_kiln_does_not_read_is_refused_by_its_right_name() {
     let refused = [
-        (json!({ "quantization_config": { "quant_method": "gptq", "bits": 4 } }), "weights quantized by gptq, 4 bits"),
-        (json!({ "quantization_config": { "load_in_4bit": true } }), "weights quantized by an unnamed method, 4 bits"),
+        (json!({ "quantization_config": { "quant_method": "hqq", "bits": 4 } }), "weights quantized by hqq, 4 bits"),
+        (
+            json!({ "quantization_config": { "quant_method": "gptq", "bits": 3 } }),
+            "quantization_config.bits: expected 4 or 8 bits",
+        ),
+        (json!({ "quantization_config": { "bits": 4 } }), "weights quantized by an unnamed method, 4 bits"),
         (json!({ "rope_scaling": { "type": "dynamic" } }), "rope_scaling.factor: expected a number, found none"),
         (
             json!({ "rope_parameters": { "rope_type": "longrope" } }),

@@ -13,7 +13,7 @@
 
 use super::{
     LogicalTensor, LogicalValues, QuantMethod, QuantOptions, QuantReader,
-    stored::{self, broken, check_excluded, require, write_floats},
+    stored::{self, broken, check_excluded, float_name, require, write_floats},
 };
 use crate::tensors::{TensorError, TensorInfo, TensorSource, num_elements};
 use burn::tensor::{DType, TensorData};
@@ -51,11 +51,6 @@ fn read_options(options: &QuantOptions) -> Result<Box<dyn QuantReader>, Validati
     options.choice(&["fmt"], "e4m3", &["e4m3"])?;
     options.choice(&["expert_dtype"], "fp8", &["fp8"])?;
     let has_exponents = options.choice(&["scale_fmt"], "float", &["float", "ue8m0"])? == "ue8m0";
-    let dtype = match options.model_dtype {
-        Some("bfloat16") => DType::BF16,
-        Some("float16") => DType::F16,
-        _ => DType::F32,
-    };
     // Stored without a key, blocks have 128 × 128 weights; `null` is one scale for the matrix.
     let block = match fields.get("weight_block_size") {
         None if fields.is_null("weight_block_size") => None,
@@ -65,7 +60,7 @@ fn read_options(options: &QuantOptions) -> Result<Box<dyn QuantReader>, Validati
         })?),
     };
     let excluded = options.excluded_modules(&["modules_to_not_convert", "ignored_layers"])?;
-    Ok(Box::new(Fp8 { block, has_exponents, dtype, excluded }))
+    Ok(Box::new(Fp8 { block, has_exponents, dtype: options.model_dtype(), excluded }))
 }
 
 /// Rows and columns of a block.
@@ -95,13 +90,8 @@ impl Fp8 {
         let activation = format!("{module}.activation_scale");
         let mut parts = vec![name.to_owned(), scales.clone()];
         parts.extend(stored.entries().contains_key(&activation).then_some(activation));
-        let dtype = match self.dtype {
-            DType::BF16 => "BF16",
-            DType::F16 => "F16",
-            _ => "F32",
-        };
         let shape = info.shape.clone();
-        let info = TensorInfo { shape: shape.clone(), dtype: dtype.into() };
+        let info = TensorInfo { shape: shape.clone(), dtype: float_name(self.dtype).into() };
         let matrix = [rows, columns];
         let values = ScaledFloats { tensor: name.into(), scales, shape, matrix, block, dtype: self.dtype };
         Ok(LogicalTensor { name: name.into(), info, parts, values: Box::new(values) })

@@ -37,15 +37,15 @@ pub(super) struct IntegerGroups {
     pub group_of_input: Option<Vec<usize>>,
 }
 
-/// Values of a matrix in the form that it has in memory.
+/// A matrix and the type in which it is read.
 struct GroupValues {
     groups: IntegerGroups,
-    form: Form,
+    read_type: ReadType,
 }
 
-/// Form in which a matrix is read.
+/// Type in which a matrix is read.
 #[derive(Clone, Copy)]
-enum Form {
+enum ReadType {
     /// The block format that holds the values.
     Packed(&'static GgmlType),
     /// Floats of this type.
@@ -79,20 +79,20 @@ impl IntegerGroups {
         self.weight.check(stored, of)?;
         self.zeros.check(stored, of)?;
         stored::require_form(stored, (&self.scales, of), &SCALE_TYPES, &self.zeros.shape)?;
-        let form = self.form(stored)?;
-        let dtype = match form {
-            Form::Packed(format) => format.name,
-            Form::Floats(_) => &stored.entries()[&self.scales].dtype,
+        let read_type = self.read_type(stored)?;
+        let dtype = match read_type {
+            ReadType::Packed(format) => format.name,
+            ReadType::Floats(_) => &stored.entries()[&self.scales].dtype,
         };
         let info = TensorInfo { shape: vec![self.outputs(), self.inputs()], dtype: dtype.into() };
-        let values = Box::new(GroupValues { groups: self, form });
+        let values = Box::new(GroupValues { groups: self, read_type });
         Ok(LogicalTensor { name: format!("{module}.weight"), info, parts, values })
     }
 
-    /// The form in which the matrix is read. Reads zero points, and scales that are no f16.
-    fn form(&self, stored: &dyn TensorSource) -> Result<Form, TensorError> {
+    /// The type in which the matrix is read. Reads zero points, and scales that are no f16.
+    fn read_type(&self, stored: &dyn TensorSource) -> Result<ReadType, TensorError> {
         let scale_type = stored.entries()[&self.scales].dtype.as_str();
-        let floats = Form::Floats(float_type(scale_type).unwrap_or(DType::F32));
+        let floats = ReadType::Floats(float_type(scale_type).unwrap_or(DType::F32));
         if self.group_of_input.is_some() || !self.group_size().is_multiple_of(BLOCK_SIZE) {
             return Ok(floats);
         }
@@ -103,7 +103,7 @@ impl IntegerGroups {
         let zeros = self.zeros.read(stored)?;
         let [least, most] = [zeros.iter().min(), zeros.iter().max()].map(|zero| i32::from(*zero.unwrap_or(&0)));
         let format = format_of_range(-most, (1 << self.weight.bits) - 1 - least);
-        Ok(format.map_or(floats, Form::Packed))
+        Ok(format.map_or(floats, ReadType::Packed))
     }
 
     /// The bytes of the rows `[out, row_bytes]`: `write` gets each run of inputs of an output with the bytes of the output's row.
@@ -178,19 +178,19 @@ struct Run<'a> {
 
 impl LogicalValues for GroupValues {
     fn read(&self, stored: &dyn TensorSource) -> Result<TensorData, TensorError> {
-        match self.form {
-            Form::Packed(format) => {
+        match self.read_type {
+            ReadType::Packed(format) => {
                 let matrix = self.groups.pack(stored, format)?;
                 Ok(TensorData::new(matrix.dequantize(), matrix.shape()))
             }
-            Form::Floats(dtype) => self.groups.to_floats(stored, dtype),
+            ReadType::Floats(dtype) => self.groups.to_floats(stored, dtype),
         }
     }
 
     fn read_packed(&self, stored: &dyn TensorSource) -> Option<PackedMatrix> {
-        match self.form {
-            Form::Packed(format) => self.groups.pack(stored, format).ok(),
-            Form::Floats(_) => None,
+        match self.read_type {
+            ReadType::Packed(format) => self.groups.pack(stored, format).ok(),
+            ReadType::Floats(_) => None,
         }
     }
 }

@@ -9,6 +9,7 @@
 //! | `gptq` | `gptq` | 4 or 8 bits, packed along the inputs, with a group of each input |
 //! | `awq` | `awq` | 4 bits, packed along the outputs in an interleaved order |
 //! | `fp8` | `fp8` | 8-bit floats with a scale for each block or one for the matrix |
+//! | `bitsandbytes` | `bitsandbytes` | 4-bit indices into a table with a scale for each block; 8 bits with a scale for each row |
 //!
 //! A logical matrix is read in packed form ([`TensorSource::read_packed`]) if one of ggml's block formats holds its values
 //! exactly. Otherwise it is read as floats of the type in which the reference dequantizes, rounded once. `integer_groups` has
@@ -19,6 +20,7 @@
 //! [`METHODS`].
 
 mod awq;
+mod bitsandbytes;
 mod fp8;
 mod gptq;
 mod integer_groups;
@@ -51,14 +53,14 @@ pub struct QuantMethod {
 }
 
 /// All methods.
-pub const METHODS: &[QuantMethod] = &[gptq::METHOD, awq::METHOD, fp8::METHOD];
+pub const METHODS: &[QuantMethod] = &[gptq::METHOD, awq::METHOD, fp8::METHOD, bitsandbytes::METHOD];
 
 /// The options of a method.
 struct QuantOptions<'a> {
     /// The keys of `quantization_config`.
     fields: ConfigReader<'a>,
     /// The type of the model's weights in `config.json` (`bfloat16`), if it says one.
-    model_dtype: Option<&'a str>,
+    dtype_name: Option<&'a str>,
 }
 
 /// Reader of one method's tensors, with its options.
@@ -102,12 +104,18 @@ pub enum QuantizedError {
 /// The method and the options of a `config.json`; `None` if its weights are plain.
 fn read_method(config_json: &Value) -> Result<Option<(&'static QuantMethod, Box<dyn QuantReader>)>, ValidationError> {
     let Some(quantization) = config_json.get(CONFIG_KEY).filter(|value| !value.is_null()) else { return Ok(None) };
-    let Some(method) = METHODS.iter().find(|method| quantization["quant_method"] == method.name) else {
+    // Older files of bitsandbytes have no name.
+    let is_loaded_in_bits = ["load_in_4bit", "load_in_8bit"].iter().any(|key| quantization[*key] == true);
+    let name = match &quantization["quant_method"] {
+        Value::Null if is_loaded_in_bits => "bitsandbytes",
+        name => name.as_str().unwrap_or_default(),
+    };
+    let Some(method) = METHODS.iter().find(|method| name == method.name) else {
         return Err(unsupported_method(quantization));
     };
     let dtype = ["dtype", "torch_dtype"].iter().find_map(|key| config_json.get(*key)?.as_str());
     let read = || {
-        let options = QuantOptions { fields: ConfigReader::new(method.name, quantization)?, model_dtype: dtype };
+        let options = QuantOptions { fields: ConfigReader::new(method.name, quantization)?, dtype_name: dtype };
         options.fields.ignore(&["quant_method"]);
         let reader = (method.read_options)(&options)?;
         options.fields.finish()?;
@@ -142,12 +150,7 @@ pub(super) fn without_options(config_json: &Value) -> Cow<'_, Value> {
 /// The error for a method that Kiln does not read.
 fn unsupported_method(config: &Value) -> ValidationError {
     let method = config["quant_method"].as_str().unwrap_or("an unnamed method");
-    let bits = match (config["bits"].as_u64(), config["load_in_4bit"] == true, config["load_in_8bit"] == true) {
-        (Some(bits), ..) => format!(", {bits} bits"),
-        (None, true, _) => ", 4 bits".into(),
-        (None, _, true) => ", 8 bits".into(),
-        _ => String::new(),
-    };
+    let bits = config["bits"].as_u64().map_or(String::new(), |bits| format!(", {bits} bits"));
     let names: Vec<&str> = METHODS.iter().map(|method| method.name).collect();
     let suggestion =
         format!("supported: {}; or use the model before its quantization, or a GGUF file", names.join(", "));
@@ -258,6 +261,13 @@ impl TensorSource for LogicalTensors<'_> {
     fn read_bytes(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         let is_logical = self.logical.contains_key(name);
         self.visible(name).ok().filter(|_| !is_logical)?.read_bytes(name)
+    }
+
+    /// AutoGPTQ up to 0.7 wrote a bias of zeros for each layer without one.
+    fn is_redundant(&self, name: &str) -> bool {
+        let module = name.strip_suffix(".bias");
+        let is_quantized = module.is_some_and(|module| self.logical.contains_key(&format!("{module}.weight")));
+        is_quantized && self.read(name).is_ok_and(|values| values.iter::<f32>().all(|value| value == 0.0))
     }
 
     fn release(&self, name: &str) {

@@ -1,6 +1,7 @@
 //! Options that several methods have.
 
 use super::QuantOptions;
+use burn::tensor::DType;
 use kiln_spec::ValidationError;
 use serde_json::Value;
 
@@ -58,6 +59,17 @@ impl<'a> QuantOptions<'a> {
             }
         }
         Ok(excluded)
+    }
+}
+
+impl QuantOptions<'_> {
+    /// The float type of the model's weights before their quantization; f32 if `config.json` does not say it.
+    pub(super) fn model_dtype(&self) -> DType {
+        match self.dtype_name {
+            Some("bfloat16") => DType::BF16,
+            Some("float16") => DType::F16,
+            _ => DType::F32,
+        }
     }
 }
 

@@ -64,6 +64,15 @@ pub(super) fn check_excluded(excluded: &[(String, String)], module: &str, tensor
     }
 }
 
+/// The name of a float type in files.
+pub(super) fn float_name(dtype: DType) -> &'static str {
+    match dtype {
+        DType::BF16 => "BF16",
+        DType::F16 => "F16",
+        _ => "F32",
+    }
+}
+
 /// Writes values to `out` in a float type, each rounded once.
 pub(super) fn write_floats(dtype: DType, values: impl Iterator<Item = f32>, out: &mut [u8]) {
     let pairs = out.chunks_exact_mut(dtype.size()).zip(values);
