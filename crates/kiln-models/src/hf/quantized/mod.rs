@@ -101,8 +101,11 @@ pub enum QuantizedError {
     Tensor(#[from] TensorError),
 }
 
+/// A method with its reader of tensors.
+type MethodReader = (&'static QuantMethod, Box<dyn QuantReader>);
+
 /// The method and the options of a `config.json`; `None` if its weights are plain.
-fn read_method(config_json: &Value) -> Result<Option<(&'static QuantMethod, Box<dyn QuantReader>)>, ValidationError> {
+fn read_method(config_json: &Value) -> Result<Option<MethodReader>, ValidationError> {
     let Some(quantization) = config_json.get(CONFIG_KEY).filter(|value| !value.is_null()) else { return Ok(None) };
     // Older files of bitsandbytes have no name.
     let is_loaded_in_bits = ["load_in_4bit", "load_in_8bit"].iter().any(|key| quantization[*key] == true);
