@@ -11,7 +11,7 @@ use kiln_nn::{
     position::{
         AlibiConfig, CopeConfig, LearnedPositionConfig, PositionConfig, RelativeBiasConfig, RotaryEmbeddingConfig,
         RotaryScaling, SinusoidalPositionConfig, XPosConfig,
-        rotary_scaling::{LinearScaling, Llama3Scaling, YarnScaling},
+        rotary_scaling::{DynamicScaling, LinearScaling, Llama3Scaling, YarnScaling},
     },
 };
 use kiln_spec::config::NoOptions;
@@ -52,7 +52,7 @@ fn sinusoidal() -> impl Strategy<Value = SinusoidalPositionConfig> {
     any::<bool>().prop_map(|interleaved| SinusoidalPositionConfig { theta: 100.0, interleaved })
 }
 
-/// Rotary positions that rotate all coordinates of a head, with every scaling.
+/// Rotary positions that rotate all coordinates of a head, with every scaling but LongRoPE, whose lists must fit a head.
 fn rotary() -> impl Strategy<Value = RotaryEmbeddingConfig> {
     let yarn = YarnScaling {
         factor: 4.0,
@@ -73,6 +73,8 @@ fn rotary() -> impl Strategy<Value = RotaryEmbeddingConfig> {
         RotaryScaling::Linear(LinearScaling { factor: 2.5 }),
         RotaryScaling::Yarn(yarn),
         RotaryScaling::Llama3(llama3),
+        // Within and beyond the original context: documents have up to eight tokens.
+        RotaryScaling::Dynamic(DynamicScaling { factor: 2.0, original_max_position_embeddings: 4 }),
     ];
     (2.0f64..20_000.0, any::<bool>(), select(scaling)).prop_map(|(theta, interleaved, scaling)| RotaryEmbeddingConfig {
         theta,

@@ -24,7 +24,7 @@ pub(super) const STORED: &[(&str, &str)] = &[
     ("hf/phi3-tied", "{}"),
     (
         "hf/phi3-tied",
-        r#"{ "original_max_position_embeddings": 32, "max_position_embeddings": 64, "rope_parameters": { "rope_type":
+        r#"{ "original_max_position_embeddings": 4096, "max_position_embeddings": 8192, "rope_parameters": { "rope_type":
         "longrope", "rope_theta": 400.0, "short_factor": [1.0, 1.25, 1.5], "long_factor": [1.5, 2.0, 3.0] } }"#,
     ),
     ("hf/phi3-window", "{}"),
