@@ -15,9 +15,19 @@ pub mod rows;
 pub mod tensor;
 pub mod vector;
 
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 
 /// Whether the fused CPU kernels support this tensor: 32-bit floats on flex, with or without autodiff.
 pub fn is_cpu_f32<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.dtype() == DType::F32 && tensor.device() == Device::flex()
+}
+
+/// Returns the values of a tensor on flex, which are in host memory: nothing waits for a device. A tensor that owns contiguous
+/// values isn't copied.
+///
+/// # Panics
+/// If the tensor is on another device.
+pub fn host_data<const D: usize>(tensor: Tensor<D>) -> TensorData {
+    assert!(tensor.device() == Device::flex(), "a tensor of the CPU backend");
+    tensor.into_data()
 }

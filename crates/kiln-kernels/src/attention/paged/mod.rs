@@ -20,6 +20,7 @@ pub use page::{CacheDtype, Page, PageLayout};
 pub use table::PageTable;
 
 use super::{AttentionOutput, DistanceBias, Score};
+use crate::cpu::host_data;
 use burn::tensor::{Tensor, TensorData};
 use chunk::{Chunk, ChunkPage, HeadSlice, Partial, attend_f16, attend_f32};
 use kiln_spec::{TokenMark, pages::PAGE_SIZE};
@@ -107,7 +108,7 @@ pub fn attend(call: PagedCall) -> AttentionOutput {
     let sizes = Sizes { rows, heads, kv_heads: value.heads, value_width: value.width };
     let queries = padded_queries(&call, sizes);
     let bias = call.bias.as_ref().map(|bias| {
-        let table = bias.table.clone().into_data().convert::<f32>();
+        let table = host_data(bias.table.clone()).convert::<f32>();
         (bias, table.try_to_vec::<f32>().unwrap_or_default())
     });
     let (out, log_sum_exp) = match call.layout.dtype() {
@@ -131,7 +132,7 @@ pub fn attend(call: PagedCall) -> AttentionOutput {
 
 /// Queries times scale / temperature, `[B · H, Σ key strides]`: each part of a row padded with zeros as the keys are.
 fn padded_queries(call: &PagedCall, sizes: Sizes) -> Vec<f32> {
-    let data = call.query.clone().into_data();
+    let data = host_data(call.query.clone());
     let query = data.as_slice::<f32>().expect("32-bit floats");
     let parts: Vec<_> = call.keys.iter().map(|key| call.layout.tensors[*key]).collect();
     let scale = (call.scale / call.score.temperature()) as f32;
