@@ -263,6 +263,6 @@ async fn relative_difference(a: Tensor<3>, b: Tensor<3>) -> Result<f64, Executio
 }
 
 /// Maximum that is NaN if one of the numbers is. [`f64::max`] would ignore it.
-fn nan_max(a: f64, b: f64) -> f64 {
+pub(crate) fn nan_max(a: f64, b: f64) -> f64 {
     if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
 }

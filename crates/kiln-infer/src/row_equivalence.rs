@@ -6,11 +6,12 @@
 //! | [`forked_difference`] | rows that were forked from one row = each document read from its start |
 //! | [`truncated_difference`] | a row that was truncated and reads on = a row that never read what was removed |
 //! | [`joined_difference`] | rows of several states in one = each document alone |
+//! | [`rows_difference`] | all of these, for `kiln verify` |
 //!
 //! Results and conditions are those of [`crate::equivalence`].
 
 use crate::{
-    equivalence::{ModelRunner, difference_from_separate, init_state},
+    equivalence::{ModelRunner, difference_from_separate, init_state, nan_max},
     rows::{as_slices, int_tensor, pad_rows_to},
 };
 use burn::tensor::{ExecutionError, Tensor};
@@ -77,12 +78,35 @@ pub async fn selected_difference(
     let parts = split(documents);
     let mut reader = Reader::new(model, &as_slices(documents));
     reader.read(&parts.iter().map(|part| part.0).collect::<Vec<_>>(), chunk);
-    let order: Vec<usize> = (1..documents.len()).rev().collect();
+    let order: Vec<usize> = (usize::from(documents.len() > 1)..documents.len()).rev().collect();
     reader.state = model.select(reader.state, &order);
     reader.hidden = order.iter().map(|row| reader.hidden[*row].clone()).collect();
     reader.read(&order.iter().map(|row| parts[*row].1).collect::<Vec<_>>(), chunk);
     let documents: Vec<Vec<u32>> = order.iter().map(|row| documents[*row].clone()).collect();
     difference_from_separate(model, &documents, Direction::Causal, reader.rows()).await
+}
+
+/// Returns the largest difference of all checks of this module, with the documents' own beginnings as detours and tails.
+///
+/// # Errors
+/// Errors of the device.
+pub async fn rows_difference(
+    model: &impl ModelRunner,
+    documents: &[Vec<u32>],
+    chunk: usize,
+) -> Result<f64, ExecutionError> {
+    let Some(first) = documents.first().filter(|document| document.len() > 1) else { return Ok(0.0) };
+    let (beginning, rest) = first.split_at(first.len().div_ceil(2));
+    let tails: Vec<Vec<u32>> = [rest.to_vec(), rest.iter().rev().copied().collect()].into();
+    let detours: Vec<Vec<u32>> =
+        documents.iter().map(|document| document[..document.len() / 3].iter().rev().copied().collect()).collect();
+    let differences = [
+        selected_difference(model, documents, chunk).await?,
+        joined_difference(model, documents, chunk).await?,
+        forked_difference(model, beginning, &tails, chunk).await?,
+        truncated_difference(model, documents, &detours, chunk).await?,
+    ];
+    Ok(differences.into_iter().fold(0.0, nan_max))
 }
 
 /// Returns the difference between rows that were forked from one row after a common beginning, and whole documents. All rows

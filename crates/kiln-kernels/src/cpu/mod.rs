@@ -17,7 +17,7 @@ pub mod vector;
 
 use burn::{
     backend::flex::Flex,
-    tensor::{DType, Device, Tensor},
+    tensor::{DType, Device, Tensor, TensorData},
 };
 use std::sync::Arc;
 
@@ -36,4 +36,14 @@ pub fn is_same_storage<const D: usize>(a: &Tensor<D>, b: &Tensor<D>) -> bool {
     };
     let (Some(a), Some(b)) = (primitive(a), primitive(b)) else { return false };
     Arc::ptr_eq(&a.data_arc(), &b.data_arc()) && a.layout() == b.layout() && a.dtype() == b.dtype()
+}
+
+/// Returns the values of a tensor on flex, which are in host memory: nothing waits for a device. A tensor that owns contiguous
+/// values isn't copied.
+///
+/// # Panics
+/// If the tensor is on another device.
+pub fn host_data<const D: usize>(tensor: Tensor<D>) -> TensorData {
+    assert!(tensor.device() == Device::flex(), "a tensor of the CPU backend");
+    tensor.into_data()
 }

@@ -222,8 +222,11 @@ fn build_dense_mask(formula: &Formula, tokens: &TokenMarks, keys: &TokenMarks, i
     DenseMask { mask: visible.bool_not().unsqueeze_dim(1), has_visible_key }
 }
 
-/// Whether the mask is causal and aligned at the end, and nothing else: one document per row, no padding, no dropped keys.
+/// Whether the mask is causal and aligned at the end, and nothing else: one document per row, no padding, no dropped keys, and
+/// the tokens are the last keys of every row.
 fn is_causal(pattern: &Pattern, tokens: &TokenMarks, keys: &TokenMarks) -> bool {
     let is_global = matches!(pattern, Pattern::Global(_)) && tokens.dims()[1] <= keys.dims()[1];
-    is_global && keys.layout().is_some_and(kiln_spec::plan::is_plain_causal)
+    let Some((tokens, keys)) = tokens.layout().zip(keys.layout()).filter(|_| is_global) else { return false };
+    let ends_with_tokens = |row| tokens.row(row).last() == keys.row(row).last();
+    [tokens, keys].into_iter().all(kiln_spec::plan::is_plain_causal) && (0..keys.batch_size()).all(ends_with_tokens)
 }

@@ -7,6 +7,7 @@
 //! | check | compares |
 //! |---|---|
 //! | chunked = whole | a sequence in chunks of 1 and 3 tokens with a key-value cache, and in one call |
+//! | rows = alone | rows of decode state that are selected, joined, forked and truncated, and each sequence alone |
 //! | packed = separate | several documents in one sequence, and each alone |
 //! | padded = unpadded | a batch with padding, and each sequence alone |
 //! | fused kernel = reference | the fused kernels, and the reference kernels |
@@ -28,7 +29,7 @@ use kiln_data::{
     Tokenizer,
     chat::{ChatTemplate, ChatTemplateOptions, TemplateClock},
 };
-use kiln_infer::{block_on, equivalence, tokenizer_checks};
+use kiln_infer::{block_on, equivalence, row_equivalence, tokenizer_checks};
 use kiln_kernels::planner::Kernel;
 use kiln_pretrained::Pretrained;
 use kiln_spec::Direction;
@@ -180,13 +181,19 @@ fn model_checks(loaded: &Pretrained, texts: &[&str], device: &Device) -> Result<
     }
     let direction = model.config().effective_visibility().direction(0);
     let chunked = "chunked = whole";
+    let rows = "rows = alone";
     let fused = "fused kernel = reference";
+    let [chunked, rows] = if direction == Direction::Causal {
+        [
+            Check::computed(chunked, block_on(equivalence::chunked_difference(model, &documents, &[1, 3])))?,
+            Check::computed(rows, block_on(row_equivalence::rows_difference(model, &documents, 3)))?,
+        ]
+    } else {
+        [chunked, rows].map(|name| Check::not_applicable(name, "attention is not causal", TOLERANCE))
+    };
     Ok(vec![
-        if direction == Direction::Causal {
-            Check::computed(chunked, block_on(equivalence::chunked_difference(model, &documents, &[1, 3])))?
-        } else {
-            Check::not_applicable(chunked, "attention is not causal", TOLERANCE)
-        },
+        chunked,
+        rows,
         Check::computed("packed = separate", block_on(equivalence::packed_difference(model, &documents, direction)))?,
         Check::computed(
             "padded = unpadded",

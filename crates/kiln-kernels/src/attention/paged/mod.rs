@@ -24,6 +24,7 @@ use super::{
     bias::{Positions, TileForm},
     score::TileScore,
 };
+use crate::cpu::host_data;
 use burn::tensor::{Tensor, TensorData};
 use chunk::{Chunk, ChunkPage, HeadSlice, Partial, attend_f16, attend_f32};
 use kiln_spec::{TokenMark, pages::PAGE_SIZE};
@@ -114,7 +115,7 @@ pub fn attend(call: PagedCall) -> AttentionOutput {
     let queries = padded_queries(&call, sizes);
     let bias = call.bias.as_ref().map(|bias| {
         let form = bias.tile().expect("a bias that works in a tile");
-        let parameters = form.parameters.clone().transpose().into_data().convert::<f32>();
+        let parameters = host_data(form.parameters.clone().transpose()).convert::<f32>();
         (form, parameters.try_to_vec::<f32>().unwrap_or_default())
     });
     let terms = Terms { score: &*score, bias };
@@ -139,7 +140,7 @@ pub fn attend(call: PagedCall) -> AttentionOutput {
 
 /// Queries times scale / temperature, `[B · H, Σ key strides]`: each part of a row padded with zeros as the keys are.
 fn padded_queries(call: &PagedCall, sizes: Sizes) -> Vec<f32> {
-    let data = call.query.clone().into_data();
+    let data = host_data(call.query.clone());
     let query = data.as_slice::<f32>().expect("32-bit floats");
     let parts: Vec<_> = call.keys.iter().map(|key| call.layout.tensors[*key]).collect();
     let scale = (call.scale / call.score.temperature()) as f32;

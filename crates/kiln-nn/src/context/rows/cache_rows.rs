@@ -30,18 +30,18 @@ impl<T> Default for CacheRow<T> {
 
 impl<T> CacheRow<T> {
     /// Whether all pages are present that a row of `length` keys needs.
-    fn holds(&self, policy: CachePolicy, length: usize) -> bool {
+    fn has_pages_for(&self, policy: CachePolicy, length: usize) -> bool {
         (0..length.div_ceil(PAGE_SIZE)).all(|page| !needs_page(policy, page, length) || self.pages.get(page).is_some())
     }
 
     /// See [`Stateful::rewind_distance`](super::super::Stateful::rewind_distance).
     fn rewind_distance(&self, policy: CachePolicy, count: usize) -> Option<usize> {
         let target = self.history.length().checked_sub(count)?;
-        if self.holds(policy, target) {
+        if self.has_pages_for(policy, target) {
             return Some(count);
         }
         let distance = self.history.snapshot_distance(count)?;
-        self.holds(policy, self.history.length() - distance).then_some(distance)
+        self.has_pages_for(policy, self.history.length() - distance).then_some(distance)
     }
 }
 

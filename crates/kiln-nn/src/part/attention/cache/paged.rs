@@ -5,7 +5,10 @@ use crate::{
     part::attention::projection::KeyValue,
 };
 use burn::tensor::{Tensor, TensorData};
-use kiln_kernels::attention::paged::{CacheDtype, Page, PageLayout};
+use kiln_kernels::{
+    attention::paged::{CacheDtype, Page, PageLayout},
+    cpu::host_data,
+};
 use kiln_spec::{pages::PAGE_SIZE, plan::CachePolicy};
 use std::sync::Arc;
 
@@ -36,7 +39,7 @@ impl PagedKeyValue {
 
     /// Appends the first `lengths[i]` tokens of row i of `new`, `[B, G, T, width]` each.
     pub fn push(&mut self, new: &KeyValue, lengths: &[usize]) {
-        let data: Vec<TensorData> = new.iter().map(|tensor| tensor.clone().into_data()).collect();
+        let data: Vec<TensorData> = new.iter().map(|tensor| host_data(tensor.clone())).collect();
         let values: Vec<&[f32]> = data.iter().map(|data| data.as_slice().expect("32-bit floats")).collect();
         let t = new.first().map_or(0, |tensor| tensor.dims()[2]);
         let (layout, shapes) = (self.layout.clone(), self.layout.shapes());
