@@ -31,6 +31,9 @@ pub fn config_value(seed: u64, wanted: &[VariantName]) -> Value {
     for key in if wanted.is_empty() { &["stack"][..] } else { &["stack", "encoder"] } {
         drawn.as_object_mut().and_then(|table| table.remove(*key));
     }
+    if !wanted.is_empty() {
+        fit_shared_sources(&mut drawn);
+    }
     drawn["vocab"] = VOCAB.into();
     drawn["hidden"] = [8, 12, 16][sampler.random.uniform_int(3)].into();
     drawn["blocks"] = drawn["blocks"].as_array().filter(|blocks| !blocks.is_empty()).map_or_else(
@@ -38,6 +41,31 @@ pub fn config_value(seed: u64, wanted: &[VariantName]) -> Value {
         |blocks| blocks.iter().take(2).cloned().collect(),
     );
     drawn
+}
+
+/// Gives attention with shared keys and values the heads, positions and pattern of the attention before it: drawn apart, the two
+/// would nearly never fit.
+fn fit_shared_sources(drawn: &mut Value) {
+    let mut source = json!({});
+    for block in drawn["blocks"].as_array_mut().into_iter().flatten() {
+        for sublayer in block["sublayers"].as_array_mut().into_iter().flatten() {
+            for part in sublayer["parts"].as_array_mut().into_iter().flatten() {
+                let Some(attention) = part.get_mut("attention").and_then(Value::as_object_mut) else { continue };
+                if !attention.get("source").is_some_and(|source| source.get("shared").is_some()) {
+                    source = Value::Object(attention.clone());
+                    continue;
+                }
+                attention.insert("source".into(), json!("shared"));
+                attention.remove("value_residual");
+                for key in ["projection", "position", "pattern"] {
+                    match source.get(key) {
+                        Some(value) => attention.insert(key.into(), value.clone()),
+                        None => attention.remove(key),
+                    };
+                }
+            }
+        }
+    }
 }
 
 /// The same as a configuration.

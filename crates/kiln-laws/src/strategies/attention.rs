@@ -153,6 +153,7 @@ pub fn attention() -> BoxedStrategy<AttentionConfig> {
             position,
             pattern,
             score,
+            value_residual: None,
         })
         .boxed()
 }

@@ -15,6 +15,7 @@
 pub mod probe;
 mod random;
 pub mod recompute;
+pub mod shared;
 pub mod state;
 pub mod stream;
 mod substream;
@@ -22,6 +23,7 @@ pub mod token_marks;
 
 pub use probe::Probe;
 pub use recompute::GradientSink;
+pub use shared::{KeyValueLink, LayerLinks, SharedTensor};
 pub use state::{State, Stateful};
 pub use stream::{KeySource, TokenStream, retained_counts};
 pub use token_marks::{TokenMarks, evaluate_formula, keep_ends};
@@ -30,6 +32,7 @@ use crate::{part::experts::ExpertLoad, position::Position};
 use burn::tensor::{Device, Int, Tensor};
 use kiln_kernels::{attention::BlockMask, planner::Kernel};
 use kiln_spec::{Direction, Layout, Pattern, formula::MarkField};
+use shared::SharedStore;
 use std::collections::HashMap;
 
 /// Encoder output: the source of keys and values of cross-attention.
@@ -90,6 +93,8 @@ pub struct Context {
     /// Gradient sink for a loss that recomputes its logits in the backward pass. Present in a training step, with or without
     /// gradient checkpointing of blocks.
     pub loss_sink: Option<GradientSink>,
+    /// What layers of the running stack have published for later ones.
+    shared: SharedStore,
     auxiliary_losses: Vec<AuxiliaryLoss>,
     /// Loads of experts with a selection bias; see [`Context::add_expert_load`].
     pub(crate) expert_loads: Vec<ExpertLoad>,
@@ -112,6 +117,7 @@ impl Context {
             forced_kernel: None,
             gradient_sink: None,
             loss_sink: None,
+            shared: SharedStore::default(),
             auxiliary_losses: Vec::new(),
             expert_loads: Vec::new(),
             used_kernels: Vec::new(),

@@ -1,7 +1,7 @@
 //! Attention layer: source → projection → position → pattern → score, computed by a kernel that the planner picks
 //! (1706.03762, section 3.2).
 //!
-//! * **source**: keys and values from the tokens, the encoder output, or tokens plus a trained prefix;
+//! * **source**: keys and values from the tokens, the encoder output, tokens plus a trained prefix, or an earlier layer;
 //! * **projection**: multi-head, grouped-query or latent (MLA);
 //! * **position**: that of the stack, or its own;
 //! * **pattern**: which keys a query sees by position, such as a window;
@@ -11,26 +11,30 @@
 //! output.
 //!
 //! Parameters: those of the projection (`q`, `k`, `v`, `o`, …), `sink [H]` with a sink, `prefix.entries` with a trained
-//! prefix, `position` with a position of its own. Probes: `queries`, `keys`, `values`, `weights`, `prefix_weights`.
+//! prefix, `position` with a position of its own, `value_residual` with a value residual. Without keys and values of its own
+//! (source `shared`) it has no `k` and `v`. Probes: `queries`, `keys`, `values`, `weights`, `prefix_weights`.
 //!
 //! Shapes: B batch, H query heads, G key-value heads, T queries, S keys, D width of a head, E width of a value, M hidden.
 
 mod cache;
 pub mod epilogue;
 mod kernel_calls;
+mod links;
 mod prefix;
 pub mod projection;
 mod source;
+mod value_residual;
 
 pub use projection::{
     AnyProjection, LatentForm, LatentProjection, LatentProjectionConfig, MultiHeadProjection,
     MultiHeadProjectionConfig, Projection, ProjectionConfig, QueryKeyNormConfig, QueryKeyNormScope, QueryKeyValue,
     RotateFn,
 };
-pub use source::{AttentionSource, SegmentsConfig};
+pub use source::{AttentionSource, SegmentsConfig, SharedSourceConfig};
+pub use value_residual::{ValueResidual, ValueResidualConfig};
 
 use crate::{
-    context::{Context, KeySource},
+    context::{Context, KeySource, LayerLinks},
     init::Initializer,
     part::Layer,
     position::{Position, PositionConfig},
@@ -65,6 +69,9 @@ pub struct AttentionConfig {
     pub pattern: Pattern,
     /// Score function: from scores to attention weights.
     pub score: Score,
+    /// Add the values of the stack's first attention layer (value residual). Absent: no.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value_residual: Option<ValueResidualConfig>,
 }
 
 /// Attention layer; see the [module](self).
@@ -77,6 +84,11 @@ pub struct Attention {
     source: AttentionSource,
     /// Trained prefix, with source `segments`.
     prefix: Option<TrainedPrefix>,
+    /// Factors of the value residual; absent in the first layer of a stack.
+    value_residual: Option<ValueResidual>,
+    /// What the layer publishes and reads of other layers.
+    #[module(skip)]
+    links: LayerLinks,
     /// Sink logit of each head, `[H]`, starting at 0.
     sink: Option<Param<Tensor<1>>>,
     #[module(skip)]
@@ -119,12 +131,19 @@ impl Variant for Attention {
         let build = BuildContext { position, ..*build };
         config.projection.check(&build, &format!("{path}.projection"))?;
         config.source.check(config.position.is_some(), path)?;
+        links::check(config, path)?;
         config.score.validate(&format!("{path}.score"))
     }
 
     fn init(config: &AttentionConfig, build: &BuildContext, init: &mut Initializer) -> Self {
         let build = &BuildContext { heads: config.projection.heads(), ..*build };
-        let projection = config.projection.init(build, init);
+        let links = init.layer_links.get(&init.path()).cloned().unwrap_or_default();
+        let projection = match (&config.projection, &config.source) {
+            (ProjectionConfig::Heads(heads), AttentionSource::Shared(_)) => {
+                AnyProjection::Heads(MultiHeadProjection::without_key_value(heads, build, init))
+            }
+            (projection, _) => projection.init(build, init),
+        };
         let prefix = match &config.source {
             AttentionSource::Segments(SegmentsConfig { prefix_length }) => {
                 let shapes = projection.key_value_shapes();
@@ -132,8 +151,11 @@ impl Variant for Attention {
             }
             _ => None,
         };
+        let value_residual = config.value_residual.as_ref().filter(|_| links.reads_values);
         Self {
             prefix,
+            value_residual: value_residual.map(|config| init.scope("value_residual", |init| config.init(init))),
+            links,
             sink: config.score.has_sink().then(|| init.constant([config.projection.heads()], 0.0)),
             projection,
             source: config.source.clone(),
@@ -156,9 +178,13 @@ impl Layer for Attention {
             None => x,
         };
         let key_value = match keys {
+            KeySource::OwnStream(_) if self.source.is_shared() => {
+                self.links.reads_key_value.and_then(|link| links::shared_key_value(link, &x, cx))
+            }
             KeySource::OwnStream(policy) => {
                 let new = self.projection.project_key_value(x.clone(), cx, &mut rotate);
-                Some(cache::extend_cache(new, policy, cx))
+                let new = self.link_values(new, cx);
+                Some(self.publish_key_value(cache::extend_cache(new, policy, cx), cx))
             }
             KeySource::Memory => {
                 source::memory_key_values(cx, |hidden, cx| self.projection.project_key_value(hidden, cx, &mut rotate))
@@ -185,7 +211,10 @@ impl Layer for Attention {
         let prefix = self.prefix.as_ref().map_or(0, TrainedPrefix::length);
         let keys = (self.cache_policy().retained_len(length) + prefix) as f64;
         let (projection, per_key) = self.projection.flops();
-        let cached: usize = self.projection.key_value_shapes().iter().map(|[heads, width]| heads * width).sum();
+        let cached: usize = match self.source {
+            AttentionSource::Shared(_) => 0,
+            _ => self.projection.key_value_shapes().iter().map(|[heads, width]| heads * width).sum(),
+        };
         Cost { flops: projection + per_key * keys, state_bytes: 4.0 * cached as f64 * keys / length.max(1) as f64 }
     }
 
@@ -212,6 +241,7 @@ impl Layer for Attention {
         } else if !matches!(self.pattern, Pattern::Global(_)) {
             line += &format!(", {}", self.pattern);
         }
+        line += links::description(&self.source, self.value_residual.is_some());
         if let Some(prefix) = &self.prefix {
             line += &format!(", a prefix of {}", prefix.length());
         }
