@@ -6,6 +6,7 @@
 //! [`resolve`](ModelConfig::resolve) → [`Model::init`](crate::Model::init).
 
 mod block;
+mod layer_links;
 mod positions;
 
 pub use block::{BlockConfig, SublayerConfig};
@@ -19,6 +20,7 @@ use kiln_nn::{
     norm::NormConfig,
     part::PartConfig,
     position::PositionConfig,
+    streams::ResidualStreamsConfig,
     variant::{BuildContext, MAX_WIDTH},
 };
 use kiln_spec::{Direction, ValidationError};
@@ -58,6 +60,8 @@ pub struct ModelConfig {
     pub visibility: Visibility,
     /// Dropout probability in training.
     pub dropout: f64,
+    /// Residual connections of the sublayers: one residual stream, or several that are mixed.
+    pub residual_streams: ResidualStreamsConfig,
     /// Blocks, from first to last.
     pub blocks: Vec<BlockConfig>,
     /// Encoder of an encoder-decoder. The keys outside it describe the decoder.
@@ -81,6 +85,7 @@ impl Default for ModelConfig {
             position: PositionConfig::default(),
             visibility: Visibility::Causal,
             dropout: 0.0,
+            residual_streams: ResidualStreamsConfig::default(),
             blocks: vec![BlockConfig { repeat: 4, depth: DepthConfig::default(), sublayers: sublayers.into() }],
             encoder: None,
             norm: NormConfig::default(),
@@ -148,6 +153,7 @@ impl ModelConfig {
         // The parts see the resolved positions.
         let unresolved = self.clone();
         let context = unresolved.build_context();
+        self.residual_streams.resolve(&context);
         for sublayer in self.blocks.iter_mut().flat_map(|block| &mut block.sublayers) {
             sublayer.junction.resolve(&context);
             sublayer.part_norm.iter_mut().for_each(|norm| norm.resolve(&context));
@@ -172,13 +178,34 @@ impl ModelConfig {
         self.embedding.check(&context, &format!("{path}.embedding"))?;
         self.position.check(&self.position_context(), &format!("{path}.position"))?;
         self.check_position(path)?;
+        self.residual_streams.check(&context, &format!("{path}.residual_streams"))?;
         for (i, block) in self.blocks.iter().enumerate() {
             block.check(&context, self.effective_visibility(), &format!("{path}.blocks[{i}]"))?;
         }
+        self.check_junctions(path)?;
+        self.check_layer_links(path)?;
         self.norm.check(&context, &format!("{path}.norm"))?;
         self.head.check(&context, &format!("{path}.head"))?;
         self.check_head_width(path)?;
         self.encoder_model_config().map_or(Ok(()), |encoder| encoder.check(&format!("{path}.encoder")))
+    }
+
+    /// A norm after the residual connection normalizes the one stream; several have no such norm.
+    fn check_junctions(&self, path: &str) -> Result<(), ValidationError> {
+        let streams = self.residual_streams.count();
+        if streams == 1 {
+            return Ok(());
+        }
+        let blocks = self.blocks.iter().enumerate();
+        let mut sublayers =
+            blocks.flat_map(|(b, block)| block.sublayers.iter().enumerate().map(move |(s, sub)| (b, s, sub)));
+        let Some((b, s, _)) = sublayers.find(|(.., sublayer)| matches!(sublayer.junction, JunctionConfig::Post(_)))
+        else {
+            return Ok(());
+        };
+        let reason = format!("a post-norm normalizes the residual stream itself; the model has {streams} streams");
+        Err(ValidationError::new(format!("{path}.blocks[{b}].sublayers[{s}].junction.post"), reason)
+            .with_suggestion("junction = \"pre\" or \"res_post\""))
     }
 
     /// Checks the sizes that the memory and the time of all other checks depend on.

@@ -7,7 +7,7 @@
 use crate::{
     block::Block,
     config::{ModelConfig, Visibility},
-    encoder::{Encoder, build_blocks, init_position, run_blocks},
+    encoder::{Encoder, StackSettings, build_blocks, init_position, run_blocks},
     stack::Stack,
 };
 use burn::{
@@ -25,6 +25,7 @@ use kiln_nn::{
     norm::Norm,
     packed_weight::{PackedWeight, WeightView},
     position::Position,
+    streams,
 };
 use kiln_spec::{Direction, Layout, formula::MarkField};
 use std::collections::{BTreeMap, BTreeSet};
@@ -210,7 +211,8 @@ impl Model {
 
     /// Hidden states after the final norm, of token embeddings: `[B, T, W] → [B, T, M]`.
     pub(crate) fn forward_embeddings(&self, x: Tensor<3>, cx: &mut Context) -> Tensor<3> {
-        let x = run_blocks((&self.embedded, &self.position), &self.blocks, self.config.dropout, x, cx);
+        let settings = StackSettings::new(&self.config);
+        let x = run_blocks((&self.embedded, &self.position), &self.blocks, settings, x, cx);
         self.norm.forward(x)
     }
 
@@ -229,11 +231,19 @@ impl Model {
         })
     }
 
-    /// Logit lens: logits of the residual stream after a block, as if it were the last one. `[B, T, M] → [B·T, V]`.
+    /// Logit lens: logits of the residual stream after a block, as if it were the last one. `[B, T, n·M] → [B·T, V]` with n
+    /// residual streams, of which the sum is read; `[B, T, M]` is one stream of any model, such as the embeddings.
     /// (nostalgebraist 2020)
     pub fn logit_lens(&self, residual: Tensor<3>) -> Tensor<2> {
+        let residual = self.sum_streams(residual);
         let [b, t, m] = residual.dims();
         self.logits(self.norm.forward(residual).reshape([b * t, m]))
+    }
+
+    /// The sum of the residual streams, `[B, T, n·M] → [B, T, M]`. What has one stream stays as it is.
+    pub fn sum_streams(&self, residual: Tensor<3>) -> Tensor<3> {
+        let streams = residual.dims()[2] / self.config.hidden;
+        streams::sum(residual, streams)
     }
 
     /// Cross-entropy −log p of target tokens, in nats: `hidden [N, M]`, `targets [N]` → `[N]`. A language-model head never forms

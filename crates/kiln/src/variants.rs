@@ -19,6 +19,7 @@ use kiln_nn::{
         experts::Expert,
     },
     position::Position,
+    streams::ResidualStreams,
 };
 use kiln_peft::AdapterConfig;
 use kiln_spec::{Card, Pattern, VariantFamily, card::ALL_LAWS};
@@ -47,7 +48,16 @@ pub const FAMILIES: &[VariantFamily] = &[
     },
     VariantFamily { name: "score", description: "attention score functions", cards: AnyScore::CARDS },
     VariantFamily { name: "norm", description: "normalization layers", cards: Norm::CARDS },
-    VariantFamily { name: "junction", description: "residual connections and norm placement", cards: Junction::CARDS },
+    VariantFamily {
+        name: "residual_streams",
+        description: "residual connections: one residual stream, or several that are mixed",
+        cards: ResidualStreams::CARDS,
+    },
+    VariantFamily {
+        name: "junction",
+        description: "norm placement around the residual connection",
+        cards: Junction::CARDS,
+    },
     VariantFamily { name: "depth", description: "depth rules: which tokens a block runs for", cards: Depth::CARDS },
     VariantFamily { name: "head", description: "output heads", cards: Head::CARDS },
     VariantFamily {

@@ -163,7 +163,7 @@ pub fn attention() -> BoxedStrategy<AttentionConfig> {
     let projection = prop_oneof![2 => heads(), 1 => latent()];
     (projection, option::weighted(0.4, own), layouts::pattern(), score(), source)
         .prop_map(|(projection, position, pattern, score, source)| {
-            legal(AttentionConfig { source, projection, position, pattern, score })
+            legal(AttentionConfig { source, projection, position, pattern, score, value_residual: None })
         })
         .boxed()
 }

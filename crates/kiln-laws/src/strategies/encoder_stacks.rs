@@ -1,6 +1,6 @@
 //! Encoders, encoder-decoders, and heads of every kind.
 
-use super::{attention, block, decoder, junction, language, norm, position};
+use super::{attention, block, decoder, junction, language, norm, position, replace_post_norms};
 use kiln_models::{BlockConfig, EncoderConfig, ModelConfig, Stack, SublayerConfig, Visibility};
 use kiln_nn::{
     head::{ClassificationHeadConfig, EmbeddingHeadConfig, HeadConfig, HeadTransformConfig, Pooling},
@@ -63,6 +63,7 @@ pub fn encoder_decoder() -> impl Strategy<Value = ModelConfig> {
             let sublayers = &mut config.blocks[0].sublayers;
             sublayers.insert(at.min(sublayers.len()), SublayerConfig::new(junction, vec![cross]));
             (config.stack, config.visibility, config.encoder) = (Stack::EncoderDecoder, Visibility::Prefix, own);
+            replace_post_norms(&mut config);
             config.resolve();
             config
         },

@@ -100,6 +100,9 @@ impl ParameterPath {
             ["sublayers", s, "junction", "norm", rest @ ..] | ["sublayers", s, "junction", rest @ ..] => {
                 format!("{prefix}.{}_norm.{}", role(roles, s, "0"), rest.join("."))
             }
+            ["sublayers", s, "streams", "mixing", rest @ ..] => {
+                format!("{prefix}.{}_streams.{}", role(roles, s, "0"), rest.join("."))
+            }
             ["sublayers", s, "part_norms", p, rest @ ..] => {
                 format!("{prefix}.{}_norm.{}", role(roles, s, p), rest.join("."))
             }

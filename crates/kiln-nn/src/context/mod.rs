@@ -18,6 +18,7 @@ pub mod probe;
 mod random;
 pub mod recompute;
 pub mod rows;
+pub mod shared;
 pub mod state;
 mod state_error;
 pub mod stream;
@@ -28,6 +29,7 @@ pub use context_lengths::ContextLengths;
 pub use key_marks::{KeyMarks, VisiblePages};
 pub use probe::Probe;
 pub use recompute::GradientSink;
+pub use shared::{KeyValueLink, LayerLinks, SharedTensor};
 pub use state::{State, Stateful};
 pub use state_error::StateError;
 pub use stream::{KeySource, TokenStream};
@@ -38,6 +40,7 @@ use burn::tensor::{Device, Int, Tensor};
 use kiln_kernels::{attention::BlockMask, planner::Kernel};
 use kiln_spec::{Direction, Layout, Pattern, formula::MarkField};
 use rows::{Incompatible, Rewindable, RowTensors};
+use shared::SharedStore;
 use std::collections::HashMap;
 
 /// Encoder output: the source of keys and values of cross-attention.
@@ -123,6 +126,8 @@ pub struct Context {
     /// Gradient sink for a loss that recomputes its logits in the backward pass. Present in a training step, with or without
     /// gradient checkpointing of blocks.
     pub loss_sink: Option<GradientSink>,
+    /// What layers of the running stack have published for later ones.
+    shared: SharedStore,
     auxiliary_losses: Vec<AuxiliaryLoss>,
     /// Loads of experts with a selection bias; see [`Context::add_expert_load`].
     pub(crate) expert_loads: Vec<ExpertLoad>,
@@ -146,6 +151,7 @@ impl Context {
             token_factors: None,
             gradient_sink: None,
             loss_sink: None,
+            shared: SharedStore::default(),
             auxiliary_losses: Vec::new(),
             expert_loads: Vec::new(),
             used_kernels: Vec::new(),

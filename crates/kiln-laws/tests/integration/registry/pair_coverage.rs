@@ -25,7 +25,7 @@ const ILLEGAL_PAIRS: &[(Pair, &str)] = &[(
 )];
 
 /// Families of which a model has one member: its key occurs once.
-const SINGLE_FAMILIES: [&str; 1] = ["head"];
+const SINGLE_FAMILIES: [&str; 2] = ["head", "residual_streams"];
 
 /// Every variant of a part of a model that some law holds for.
 fn variants() -> Vec<VariantName> {

@@ -11,9 +11,9 @@ use kiln_spec::plan::CachePolicy;
 use std::sync::Arc;
 
 impl Attention {
-    /// The keys that the layer caches.
+    /// The keys that the layer caches, or that the layer caches whose keys it reads.
     pub(super) fn cache_policy(&self) -> CachePolicy {
-        CachePolicy::for_pattern(&self.pattern)
+        self.links.reads_key_value.map_or_else(|| CachePolicy::for_pattern(&self.pattern), |link| link.policy)
     }
 
     /// Attention over all keys, `[B, H, T, E]`: over the prefix (every query sees all of it) and over the tokens, merged by

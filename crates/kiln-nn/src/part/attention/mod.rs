@@ -1,7 +1,7 @@
 //! Attention layer: source → projection → position → pattern → score, computed by a kernel that the planner picks
 //! (1706.03762, section 3.2).
 //!
-//! * **source**: keys and values from the tokens, the encoder output, or tokens plus a trained prefix;
+//! * **source**: keys and values from the tokens, the encoder output, tokens plus a trained prefix, or an earlier layer;
 //! * **projection**: multi-head, grouped-query or latent (MLA);
 //! * **position**: that of the stack, or its own;
 //! * **pattern**: which keys a query sees by position, such as a window;
@@ -11,7 +11,8 @@
 //! output.
 //!
 //! Parameters: those of the projection (`q`, `k`, `v`, `o`, …), `sink [H]` with a sink, `prefix.entries` with a trained
-//! prefix, `position` with a position of its own, `score.…` of talking heads. Probes: `queries`, `keys`, `values`, `weights`,
+//! prefix, `position` with a position of its own, `score.…` of talking heads, `value_residual` with a value residual. Without
+//! keys and values of its own (source `shared`) it has no `k` and `v`. Probes: `queries`, `keys`, `values`, `weights`,
 //! `prefix_weights`.
 //!
 //! Shapes: B batch, H query heads, G key-value heads, T queries, S keys, D width of a head, E width of a value, M hidden.
@@ -19,11 +20,13 @@
 mod cache;
 pub mod epilogue;
 mod kernel_calls;
+mod links;
 mod paged_calls;
 mod prefix;
 pub mod projection;
 pub mod score;
 mod source;
+mod value_residual;
 
 pub use projection::{
     AnyProjection, LatentForm, LatentProjection, LatentProjectionConfig, MultiHeadProjection,
@@ -31,10 +34,11 @@ pub use projection::{
     QueryKeyValue, TransformFn,
 };
 pub use score::{AnyScore, ScoreConfig};
-pub use source::{AttentionSource, SegmentsConfig};
+pub use source::{AttentionSource, SegmentsConfig, SharedSourceConfig};
+pub use value_residual::{ValueResidual, ValueResidualConfig};
 
 use crate::{
-    context::{Context, KeySource},
+    context::{Context, KeySource, LayerLinks},
     init::Initializer,
     part::Layer,
     position::{Position, PositionConfig, Side},
@@ -66,6 +70,9 @@ pub struct AttentionConfig {
     pub pattern: Pattern,
     /// Score function: from scores to attention weights.
     pub score: ScoreConfig,
+    /// Add the values of the stack's first attention layer (value residual). Absent: no.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value_residual: Option<ValueResidualConfig>,
 }
 
 /// Attention layer; see the [module](self).
@@ -78,6 +85,11 @@ pub struct Attention {
     source: AttentionSource,
     /// Trained prefix, with source `segments`.
     prefix: Option<TrainedPrefix>,
+    /// Factors of the value residual; absent in the first layer of a stack.
+    value_residual: Option<ValueResidual>,
+    /// What the layer publishes and reads of other layers.
+    #[module(skip)]
+    links: LayerLinks,
     /// Sink logit of each head, `[H]`, starting at 0.
     sink: Option<Param<Tensor<1>>>,
     #[module(skip)]
@@ -124,13 +136,20 @@ impl Variant for Attention {
         let build = BuildContext { position, heads: config.projection.heads(), ..*build };
         config.projection.check(&build, &format!("{path}.projection"))?;
         config.source.check(config.position.is_some(), path)?;
+        links::check(config, path)?;
         config.score.check(&build, &format!("{path}.score"))?;
         check_prefix(config, path)
     }
 
     fn init(config: &AttentionConfig, build: &BuildContext, init: &mut Initializer) -> Self {
         let build = &BuildContext { heads: config.projection.heads(), ..*build };
-        let projection = config.projection.init(build, init);
+        let links = init.layer_links.get(&init.path()).cloned().unwrap_or_default();
+        let projection = match (&config.projection, &config.source) {
+            (ProjectionConfig::Heads(heads), AttentionSource::Shared(_)) => {
+                AnyProjection::Heads(MultiHeadProjection::without_key_value(heads, build, init))
+            }
+            (projection, _) => projection.init(build, init),
+        };
         let prefix = match &config.source {
             AttentionSource::Segments(SegmentsConfig { prefix_length }) => {
                 let shapes = projection.key_value_shapes();
@@ -138,8 +157,11 @@ impl Variant for Attention {
             }
             _ => None,
         };
+        let value_residual = config.value_residual.as_ref().filter(|_| links.reads_values);
         Self {
             prefix,
+            value_residual: value_residual.map(|config| init.scope("value_residual", |init| config.init(init))),
+            links,
             sink: config.score.has_sink().then(|| init.constant([config.projection.heads()], 0.0)),
             projection,
             source: config.source.clone(),
@@ -163,15 +185,19 @@ impl Layer for Attention {
             None => x,
         };
         let key_value = match keys {
+            KeySource::OwnStream(_) if self.source.is_shared() => {
+                self.links.reads_key_value.and_then(|link| links::shared_key_value(link, &x, cx))
+            }
             KeySource::OwnStream(policy) => {
                 let new = self.projection.project_key_value(x.clone(), cx, &mut transform);
+                let new = self.link_values(new, cx);
                 if self.reads_pages(&new, cx) {
                     let pages = cache::append_pages(new, policy, cx);
                     let query = self.projection.project_paged_query(x, cx, &mut transform);
                     let bias = position.as_ref().and_then(|p| p.bias(query.query.dims()[1], query.scale, cx));
                     return self.attend_pages(query, &pages, bias, cx);
                 }
-                Some(cache::extend_cache(new, policy, cx))
+                Some(self.publish_key_value(cache::extend_cache(new, policy, cx), cx))
             }
             KeySource::Memory => source::memory_key_values(cx, |hidden, cx| {
                 self.projection.project_key_value(hidden, cx, &mut transform)
@@ -198,7 +224,10 @@ impl Layer for Attention {
         let prefix = self.prefix.as_ref().map_or(0, TrainedPrefix::length);
         let keys = (self.cache_policy().retained_len(length) + prefix) as f64;
         let (projection, per_key) = self.projection.flops();
-        let cached: usize = self.projection.key_value_shapes().iter().map(|[heads, width]| heads * width).sum();
+        let cached: usize = match self.source {
+            AttentionSource::Shared(_) => 0,
+            _ => self.projection.key_value_shapes().iter().map(|[heads, width]| heads * width).sum(),
+        };
         Cost { flops: projection + per_key * keys, state_bytes: 4.0 * cached as f64 * keys / length.max(1) as f64 }
     }
 
@@ -226,6 +255,7 @@ impl Layer for Attention {
         } else if !matches!(self.pattern, Pattern::Global(_)) {
             line += &format!(", {}", self.pattern);
         }
+        line += links::description(&self.source, self.value_residual.is_some());
         if let Some(prefix) = &self.prefix {
             line += &format!(", a prefix of {}", prefix.length());
         }

@@ -19,11 +19,12 @@ use std::sync::Arc;
 
 impl Attention {
     /// Whether this call reads the cache's pages where they are: the planner decides, from the facts of [`PlannerInput`].
-    /// A probe of keys or values needs them as tensors.
+    /// A probe of keys or values, and a layer that reads them too, need them as tensors.
     pub(super) fn reads_pages(&self, new: &KeyValue, cx: &mut Context) -> bool {
         let Some(first) = new.first().filter(|tensor| tensor.dims()[2] == 1) else { return false };
         let is_probed = ["keys", "values"].iter().any(|name| cx.probed_path(name).is_some());
         let keys_in_pages = !is_probed
+            && self.links.publishes_key_value.is_none()
             && cache::has_pages(new, cx)
             && cx.stream.visible_pages(&self.pattern, self.cache_policy()).is_some();
         let names = ["weights", "prefix_weights"];

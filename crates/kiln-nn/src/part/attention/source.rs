@@ -1,4 +1,4 @@
-//! Source of keys and values: the tokens themselves, the encoder output, or tokens plus a trained prefix.
+//! Source of keys and values: the tokens themselves, the encoder output, tokens plus a trained prefix, or another layer.
 
 use super::{cache::MemoryCache, projection::KeyValue};
 use crate::context::{Context, KeySource};
@@ -16,6 +16,8 @@ kiln_spec::choice! {
         "cross" => Cross(NoOptions) with CROSS_CARD,
         /// Self-attention with a trained key-value prefix (prefix tuning, 2101.00190).
         "segments" => Segments(SegmentsConfig) with Card::config_only("2101.00190"),
+        /// Keys and values of an earlier layer (cross-layer attention, CLA, 2405.12981).
+        "shared" => Shared(SharedSourceConfig) with SHARED_CARD,
     }
 }
 
@@ -24,6 +26,13 @@ const CROSS_CARD: Card = Card {
     incompatible_with: "a stack without an encoder, positions of its own",
     exemptions: &[(ALL_LAWS, "it needs an encoder; encoder-decoder models have tests of their own")],
     ..Card::config_only("1706.03762")
+};
+
+/// Card of shared keys and values.
+const SHARED_CARD: Card = Card {
+    incompatible_with: "no earlier layer, a source with other heads, positions or fewer cached keys, a source that may be \
+                        skipped, `latent`",
+    ..Card::config_only("2405.12981")
 };
 
 impl Default for AttentionSource {
@@ -46,7 +55,27 @@ impl Default for SegmentsConfig {
     }
 }
 
+/// Options of shared keys and values.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Default)]
+#[serde(default, deny_unknown_fields)]
+pub struct SharedSourceConfig {
+    /// Number of the block whose attention computes the keys and values, from 0, copies counted. Absent: the nearest earlier
+    /// attention with keys and values of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block: Option<usize>,
+}
+
 impl AttentionSource {
+    /// Whether keys and values are computed from the tokens of the layer's own stream by the layer itself.
+    pub fn is_own(&self) -> bool {
+        matches!(self, Self::Own(_) | Self::Segments(_))
+    }
+
+    /// Whether keys and values are those of another layer.
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Self::Shared(_))
+    }
+
     /// Whether keys and values come from another stream.
     pub fn is_cross(&self) -> bool {
         matches!(self, Self::Cross(_))

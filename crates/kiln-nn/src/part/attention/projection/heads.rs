@@ -7,7 +7,7 @@
 //! rotary embedding. Values are only clipped.
 //!
 //! Parameters: `q.weight [M, H D]`, `k.weight [M, G D]`, `v.weight [M, G D]`, `o.weight [H D, M]`, biases of the output
-//! widths, and with `qk_norm` those of the norm under `q_norm` and `k_norm`. Cost: 4 M D (H + G) operations per token, 4 H D per key. Cache: 2 G D values per token.
+//! widths (`k` and `v` only with keys and values of its own), and with `qk_norm` those of the norm under `q_norm` and `k_norm`. Cost: 4 M D (H + G) operations per token, 4 H D per key. Cache: 2 G D values per token.
 
 use super::{KeyValue, PagedQuery, Projection, QueryKeyNormConfig, QueryKeyNormScope};
 use crate::{
@@ -72,10 +72,10 @@ impl Default for MultiHeadProjectionConfig {
 pub struct MultiHeadProjection {
     /// Queries, `[M, H D]`.
     q: Linear,
-    /// Keys, `[M, G D]`.
-    k: Linear,
-    /// Values, `[M, G D]`.
-    v: Linear,
+    /// Keys, `[M, G D]`; absent with the keys of another layer.
+    k: Option<Linear>,
+    /// Values, `[M, G D]`; absent with the values of another layer.
+    v: Option<Linear>,
     /// Output, `[H D, M]`.
     o: Linear,
     /// Norm of the queries.
@@ -145,17 +145,38 @@ impl Variant for MultiHeadProjection {
     }
 
     fn init(config: &MultiHeadProjectionConfig, build: &BuildContext, init: &mut Initializer) -> Self {
+        Self::build(config, true, build, init)
+    }
+}
+
+impl MultiHeadProjection {
+    /// Projection of queries and output only, for an attention with the keys and values of another layer.
+    pub(in crate::part::attention) fn without_key_value(
+        config: &MultiHeadProjectionConfig,
+        build: &BuildContext,
+        init: &mut Initializer,
+    ) -> Self {
+        Self::build(config, false, build, init)
+    }
+
+    /// Builds the projection, with keys and values of its own or without.
+    fn build(
+        config: &MultiHeadProjectionConfig,
+        has_key_value: bool,
+        build: &BuildContext,
+        init: &mut Initializer,
+    ) -> Self {
         let (heads, kv_heads) = (config.heads, config.kv_heads.unwrap_or(config.heads));
         let (m, d) = (build.hidden, config.head_dim.unwrap_or(build.hidden / heads));
         let qk_norm = config.qk_norm.as_ref();
         Self {
             q_norm: qk_norm.map(|norm| norm.init("q_norm", [heads, d], build, init)),
-            k_norm: qk_norm.map(|norm| norm.init("k_norm", [kv_heads, d], build, init)),
+            k_norm: qk_norm.filter(|_| has_key_value).map(|norm| norm.init("k_norm", [kv_heads, d], build, init)),
             norm_scope: qk_norm.map_or_else(Default::default, |norm| norm.scope),
             clip: config.clip_qkv,
             q: Linear::new("q", [m, heads * d], config.bias, init),
-            k: Linear::new("k", [m, kv_heads * d], config.bias, init),
-            v: Linear::new("v", [m, kv_heads * d], config.bias, init),
+            k: has_key_value.then(|| Linear::new("k", [m, kv_heads * d], config.bias, init)),
+            v: has_key_value.then(|| Linear::new("v", [m, kv_heads * d], config.bias, init)),
             o: Linear::new_residual("o", [heads * d, m], config.out_bias.unwrap_or(config.bias), init),
             heads,
             kv_heads,
@@ -166,10 +187,11 @@ impl Variant for MultiHeadProjection {
 
 impl Projection for MultiHeadProjection {
     fn project_key_value(&self, x: Tensor<3>, cx: &mut Context, transform: TransformFn) -> KeyValue {
-        let key = self.k.forward_with(x.clone(), cx);
+        let (Some(k), Some(v)) = (&self.k, &self.v) else { return Vec::new() };
+        let key = k.forward_with(x.clone(), cx);
         let key = self.clip(self.norm_scope.apply(self.k_norm.as_ref(), key, self.kv_heads));
         let key = transform(Side::Key, split_heads(key, self.kv_heads), cx);
-        vec![key, split_heads(self.clip(self.v.forward_with(x, cx)), self.kv_heads)]
+        vec![key, split_heads(self.clip(v.forward_with(x, cx)), self.kv_heads)]
     }
 
     fn project_query(
@@ -203,8 +225,8 @@ impl Projection for MultiHeadProjection {
     }
 
     fn flops(&self) -> (f64, f64) {
-        let matrices = [&self.q, &self.k, &self.v, &self.o];
-        (matrices.iter().map(|m| m.flops()).sum(), 4.0 * (self.heads * self.head_dim()) as f64)
+        let matrices = [&self.q, &self.o].into_iter().chain(&self.k).chain(&self.v);
+        (matrices.map(Linear::flops).sum(), 4.0 * (self.heads * self.head_dim()) as f64)
     }
 
     fn describe(&self) -> String {
