@@ -9,7 +9,7 @@
 //! 3. [`Kernel::Fused`] for 32-bit floats on the CPU, except for one query of a plain softmax: there a head
 //!    has a single row of scores, so the fused kernel would save no memory;
 //! 4. the reference for other score functions than the softmax, softcap, score bias, log-sum-exp and gradients, which Burn's
-//!   own attention lacks;
+//!    own attention lacks;
 //! 5. [`Kernel::Builtin`].
 
 /// Attention kernel.
