@@ -135,8 +135,9 @@ pub(crate) fn walk_after(x: Tensor<4>, after: &Tensor<3>) -> Tensor<4> {
     }
     let (shape @ [b, g, s, d], constant) = (x.dims(), after.clone().detach());
     let values = x.clone().detach().flatten(0, 3);
-    let vjp = move |gradient: Tensor<1>, _: [usize; 3]| [Some(gradient.reshape([b * g, s, d])), None, None];
-    recompute([x.reshape([b * g, s, d]), after.clone(), constant], values, Arc::new(vjp)).reshape(shape)
+    let vjp = move |gradient: Tensor<1>, _: [usize; 4]| [Some(gradient.reshape([b * g, s, d])), None, None, None];
+    recompute([x.reshape([b * g, s, d]), after.clone(), constant.clone(), constant], values, Arc::new(vjp))
+        .reshape(shape)
 }
 
 /// A new leaf with the values of `x`, a tensor without autodiff: the backward pass gives it a gradient.

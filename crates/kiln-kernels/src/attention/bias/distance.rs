@@ -48,11 +48,9 @@ impl<F: DistanceFunction> TileBias for DistanceTile<F> {
         let min_distance = first_key - last_query;
         let distances = min_distance..=last_key - first_query;
         // As many values as queries + keys: a bias is computed once for each distance instead of once for each pair.
-        let value = |distance| {
-            let (index, factor) = self.0.index_and_factor(distance);
-            parameters[index] * factor
-        };
-        Box::new(HeadByDistance { function: &self.0, values: distances.map(value).collect(), min_distance, positions })
+        let lookup: Vec<(usize, f32)> = distances.map(|distance| self.0.index_and_factor(distance)).collect();
+        let values = lookup.iter().map(|(index, factor)| parameters[*index] * factor).collect();
+        Box::new(HeadByDistance { lookup, values, min_distance, positions })
     }
 }
 
@@ -71,23 +69,25 @@ vectorized! {
 }
 
 /// Biases of one head by distance, from `min_distance` on.
-struct HeadByDistance<'a, F> {
-    function: &'a F,
+struct HeadByDistance<'a> {
+    /// Row of the table and factor of each distance.
+    lookup: Vec<(usize, f32)>,
+    /// Bias of each distance.
     values: Vec<f32>,
     min_distance: i32,
     positions: Positions<'a>,
 }
 
-impl<F: DistanceFunction> HeadBias for HeadByDistance<'_, F> {
+impl HeadBias for HeadByDistance<'_> {
     fn add(&self, scores: &mut [f32], query: usize, first_key: usize) {
         let key_positions = &self.positions.key[first_key..first_key + scores.len()];
         add_bias(scores, &self.values, key_positions, self.positions.query[query] + self.min_distance);
     }
 
     fn add_gradient(&self, gradients: &[f32], query: usize, first_key: usize, parameter_gradient: &mut [f32]) {
-        let query_position = self.positions.query[query];
+        let first_position = self.positions.query[query] + self.min_distance;
         for (gradient, position) in gradients.iter().zip(&self.positions.key[first_key..]) {
-            let (index, factor) = self.function.index_and_factor(position - query_position);
+            let (index, factor) = self.lookup[(position - first_position) as usize];
             parameter_gradient[index] += gradient * factor;
         }
     }

@@ -48,6 +48,8 @@ pub struct AttentionParams {
     score: Arc<dyn TileScore>,
     /// Score bias in a tile.
     bias: Option<Arc<dyn TileBias>>,
+    /// Whether the parameters of the bias get a gradient: slopes of ALiBi, which are constants, get none.
+    needs_bias_gradient: bool,
     needs_log_sum_exp: bool,
 }
 
@@ -79,6 +81,7 @@ pub fn attend(call: AttentionCall) -> AttentionOutput {
         tiles,
         scale: call.scale,
         score: call.score.tile().expect("a score function that works in a tile"),
+        needs_bias_gradient: bias.is_some(),
         bias,
         needs_log_sum_exp: call.needs_log_sum_exp,
     };
@@ -188,7 +191,9 @@ impl<B: FusedAttentionGradient> Backward<B, 4> for FusedAttentionBackward {
 
     fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
         let gradient = grads.consume::<B>(&ops.node);
-        let gradients = B::fused_attention_gradient(ops.state, gradient);
+        let mut saved = ops.state;
+        saved.params.needs_bias_gradient &= ops.parents[3].is_some();
+        let gradients = B::fused_attention_gradient(saved, gradient);
         for (parent, gradient) in ops.parents.into_iter().zip(gradients) {
             if let Some(node) = parent {
                 grads.register::<B>(node.id, gradient);

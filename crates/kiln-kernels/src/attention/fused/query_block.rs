@@ -94,7 +94,7 @@ impl<'a> QueryBlock<'a> {
     /// Adds the contribution of a row to the gradient of the bias's parameters. `gradients` are those of the row's scores
     /// before the transformation.
     pub fn add_parameter_gradient(&self, gradients: &[f32], row: usize, terms: &ScoreTerms, sum: &mut [f32]) {
-        if !terms.has_bias() {
+        if !terms.needs_bias_gradient {
             return;
         }
         let mut column = 0;

@@ -15,6 +15,8 @@ pub struct ScoreTerms<'a> {
     pub score: &'a dyn TileScore,
     /// Bias of this head, if the scores have one.
     bias: Option<Box<dyn HeadBias + 'a>>,
+    /// Whether the parameters of the bias get a gradient.
+    pub needs_bias_gradient: bool,
 }
 
 /// Parameters of a head's bias, `[N]`.
@@ -32,7 +34,8 @@ impl<'a> ScoreTerms<'a> {
     pub fn new(params: &'a AttentionParams, parameters: &'a HeadParameters, tiles: &'a TilePlan) -> Self {
         let positions = Positions { query: &tiles.query_positions, key: &tiles.key_positions };
         let bias = params.bias.as_deref().map(|bias: &'a dyn TileBias| bias.head(&parameters.0, positions));
-        Self { scale: params.scale as f32, score: &*params.score, bias }
+        let needs_bias_gradient = params.needs_bias_gradient;
+        Self { scale: params.scale as f32, score: &*params.score, bias, needs_bias_gradient }
     }
 
     /// Adds the bias to the scaled products of query number `query` with the keys from number `first_key` on, and
@@ -42,11 +45,6 @@ impl<'a> ScoreTerms<'a> {
             bias.add(scores, query, first_key);
         }
         self.score.transform(scores);
-    }
-
-    /// Whether the scores have a bias, whose parameters get a gradient.
-    pub fn has_bias(&self) -> bool {
-        self.bias.is_some()
     }
 
     /// Adds the gradients of one query's scores to the gradient `[N]` of this head's parameters.

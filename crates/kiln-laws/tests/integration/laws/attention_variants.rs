@@ -187,6 +187,9 @@ fn only_the_best_keys_count() {
     assert_eq!(to_f64_vec(&tied).iter().filter(|weight| **weight > 0.0).count(), HEADS * TOKENS * (TOKENS + 1) / 2);
 }
 
+/// Attention of query, key and value.
+type ForwardFn<'a> = &'a dyn Fn(&[Tensor<4>; 3]) -> Tensor<4>;
+
 /// The gradients equal finite differences away from the points where keys change places or positions pass a whole number.
 #[test]
 fn gradients_equal_finite_differences() {
@@ -195,7 +198,7 @@ fn gradients_equal_finite_differences() {
     let table = TensorData::new(file.values("cope.table").1, [4, WIDTH]);
     let position = with_values(cope(4), &ByPath::from([("weight".to_string(), table)]));
     let top_k = score(&ScoreConfig::TopK(TopKConfig { k: 3 }));
-    let functions: [(&str, &dyn Fn(&[Tensor<4>; 3]) -> Tensor<4>); 2] =
+    let functions: [(&str, ForwardFn); 2] =
         [("cope", &|sides| with_position(&position, sides)), ("top_k", &|sides| with_score(&top_k, sides))];
     for (name, forward) in functions {
         let leaves = sides(&file);

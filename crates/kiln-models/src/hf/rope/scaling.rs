@@ -47,9 +47,7 @@ pub(super) fn read_scaling<'a>(
 /// The error for a `rope_type`, under the name that the file has for this key.
 fn unsupported_scaling(fields: &ConfigReader, class: RotaryClass, rope_type: &str) -> ValidationError {
     let key = if fields.get("rope_type").is_some() { "rope_type" } else { "type" };
-    let reason = match (class, rope_type) {
-        _ => format!("unsupported rotary scaling \"{rope_type}\" of `{}`", fields.family()),
-    };
+    let reason = format!("unsupported rotary scaling \"{rope_type}\" of `{}`", fields.family());
     let supported = match class {
         RotaryClass::Scaled => "default, linear, llama3, yarn, dynamic, longrope",
         RotaryClass::LongRope => "default, longrope",
