@@ -7,10 +7,10 @@
 //! | check | compares |
 //! |---|---|
 //! | chunked = whole | a sequence in chunks of 1 and 3 tokens with a key-value cache, and in one call |
-//! | rows = alone | rows of decode state that are selected, joined, forked and truncated, and each sequence alone |
 //! | packed = separate | several documents in one sequence, and each alone |
 //! | padded = unpadded | a batch with padding, and each sequence alone |
 //! | fused kernel = reference | the fused kernels, and the reference kernels |
+//! | rows = alone | rows of decode state that are selected, joined, forked and truncated, and each sequence alone |
 //! | decoded = text, … | the tokenizer: round trip, reload, streamed decoding, offsets |
 //! | chat template … | the template: it renders, its special tokens are single tokens, no message is lost |
 //!
@@ -193,7 +193,6 @@ fn model_checks(loaded: &Pretrained, texts: &[&str], device: &Device) -> Result<
     };
     Ok(vec![
         chunked,
-        rows,
         Check::computed("packed = separate", block_on(equivalence::packed_difference(model, &documents, direction)))?,
         Check::computed(
             "padded = unpadded",
@@ -208,6 +207,7 @@ fn model_checks(loaded: &Pretrained, texts: &[&str], device: &Device) -> Result<
         } else {
             Check::not_applicable(fused, "this device has no fused kernels", TOLERANCE)
         },
+        rows,
     ])
 }
 
