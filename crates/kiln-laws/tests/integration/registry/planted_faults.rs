@@ -28,8 +28,8 @@ const FAULTS: [(&str, PlantedFault); 17] = [
     ("causal", PlantedFault::Forward(leak_next_token)),
     ("chunked", PlantedFault::Forward(|hidden, _| hidden.clone() * (1.0 + 0.01 * hidden.dims()[1] as f64))),
     // Positions stay with the place of a row, or with the tokens that were removed.
-    ("selected", PlantedFault::Rows(|before, after| keep_positions(before, after))),
-    ("truncated", PlantedFault::Rows(|before, after| keep_positions(before, after))),
+    ("selected", PlantedFault::Rows(keep_positions)),
+    ("truncated", PlantedFault::Rows(keep_positions)),
     ("joined", PlantedFault::Rows(|_, after| shift_last_position(after))),
     ("forked", PlantedFault::Rows(|_, after| shift_last_position(after))),
     ("selected", PlantedFault::Forward(|hidden, _| hidden.clone() + hidden.cumsum(0) * 1e-2)),
