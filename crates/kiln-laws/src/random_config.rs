@@ -32,7 +32,7 @@ pub fn config_value(seed: u64, wanted: &[VariantName]) -> Value {
         drawn.as_object_mut().and_then(|table| table.remove(*key));
     }
     if !wanted.is_empty() {
-        fit_shared_sources(&mut drawn);
+        fit_shared_sources(&mut drawn, wanted);
     }
     drawn["vocab"] = VOCAB.into();
     drawn["hidden"] = [8, 12, 16][sampler.random.uniform_int(3)].into();
@@ -44,8 +44,9 @@ pub fn config_value(seed: u64, wanted: &[VariantName]) -> Value {
 }
 
 /// Gives attention with shared keys and values the heads, positions and pattern of the attention before it, and one to read if
-/// there is none: drawn apart, the two would nearly never fit.
-fn fit_shared_sources(drawn: &mut Value) {
+/// there is none: drawn apart, the two would nearly never fit. The one to read has a trained prefix if that is wanted; latent
+/// attention, which can't be read, comes behind both.
+fn fit_shared_sources(drawn: &mut Value, wanted: &[VariantName]) {
     let is_latent =
         |attention: &Map<String, Value>| attention.get("projection").is_some_and(|p| p.get("latent").is_some());
     let mut source: Option<Map<String, Value>> = None;
@@ -77,6 +78,9 @@ fn fit_shared_sources(drawn: &mut Value) {
                 }
                 let mut own = attention.clone();
                 own.remove("source");
+                if wanted.contains(&("source", "segments")) {
+                    own.insert("source".into(), json!({ "segments": { "prefix_length": 2 } }));
+                }
                 source = Some(own.clone());
                 missing = Some(json!({ "parts": [{ "attention": own }] }));
             }
@@ -85,6 +89,9 @@ fn fit_shared_sources(drawn: &mut Value) {
     let first = drawn.pointer_mut("/blocks/0/sublayers").and_then(Value::as_array_mut);
     if let (Some(own), Some(sublayers)) = (missing, first) {
         sublayers.insert(0, own);
+        if wanted.contains(&("projection", "latent")) {
+            sublayers.push(json!({ "parts": [{ "attention": { "projection": "latent" } }] }));
+        }
     }
 }
 

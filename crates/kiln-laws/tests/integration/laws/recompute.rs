@@ -97,6 +97,10 @@ const SHARED_LAYERS: &[&str] = &[
     "stack = 'encoder-decoder'\nposition = 't5'\nblocks = [{ repeat = 2, sublayers = [{ parts = ['attention'] }, { parts = [{ \
      attention = { source = 'cross' } }] }] }, { repeat = 3, sublayers = [{ parts = [{ attention = { source = 'shared' } }] }, { \
      parts = [{ attention = { source = 'cross' } }] }, { parts = ['mlp'] }] }]",
+    // The same with values of a layer that is not in the first block.
+    "stack = 'encoder-decoder'\nposition = 't5'\nblocks = [{ sublayers = [{ parts = [{ attention = { source = 'cross' } }] }] }, \
+     { repeat = 3, sublayers = [{ parts = [{ attention = { value_residual = {} } }] }, { parts = [{ attention = { source = \
+     'cross' } }] }] }]\nencoder = { blocks = [{ sublayers = [{ parts = ['attention'] }] }] }",
 ];
 
 #[test]
