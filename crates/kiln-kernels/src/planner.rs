@@ -110,7 +110,7 @@ pub fn plan_attention(facts: &PlannerInput) -> KernelPlan {
         PlannerInput { hooked_path: Some(path), .. } => (Kernel::Reference, format!("a probe reads `{path}`")),
         PlannerInput { reference_only: Some(reason), .. } => (Kernel::Reference, reason.clone()),
         PlannerInput { has_dropout: true, .. } => (Kernel::Reference, "dropout of attention weights".into()),
-        _ if facts.supports(Kernel::Paged) => (Kernel::Paged, "one query a row, keys in pages on the CPU".into()),
+        _ if facts.supports(Kernel::Paged) => (Kernel::Paged, "one query a row, keys in pages".into()),
         PlannerInput { is_cpu_f32: true, num_queries: queries, .. }
             if facts.supports(Kernel::Fused) && (*queries != 1 || !facts.is_plain_softmax()) =>
         {

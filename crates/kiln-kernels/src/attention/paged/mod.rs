@@ -118,7 +118,7 @@ pub fn attend(call: PagedCall) -> AttentionOutput {
         let parameters = host_data(form.parameters.clone().transpose()).convert::<f32>();
         (form, parameters.try_to_vec::<f32>().unwrap_or_default())
     });
-    let terms = Terms { score: &*score, bias };
+    let terms = PagedTerms { score: &*score, bias };
     let (out, log_sum_exp) = match call.layout.dtype() {
         CacheDtype::F32 => attend_rows(&call, &queries, &terms, sizes, attend_f32, |page| match &page.0 {
             PageValues::F32(values) => values.as_slice(),
@@ -157,7 +157,7 @@ fn padded_queries(call: &PagedCall, sizes: Sizes) -> Vec<f32> {
 }
 
 /// What becomes of the products q · k.
-struct Terms<'a> {
+struct PagedTerms<'a> {
     score: &'a dyn TileScore,
     /// A bias with the values of its parameters, `[H, N]`.
     bias: Option<(TileForm, Vec<f32>)>,
@@ -167,7 +167,7 @@ struct Terms<'a> {
 fn attend_rows<'a, E: PageValue + 'a>(
     call: &PagedCall<'a>,
     queries: &[f32],
-    terms: &Terms,
+    terms: &PagedTerms,
     sizes: Sizes,
     attend_chunk: fn(&Chunk<E>, &mut Partial),
     values: impl Fn(&'a Page) -> &'a [E] + Sync,
@@ -215,7 +215,7 @@ fn attend_rows<'a, E: PageValue + 'a>(
     merge(&chunks, &partials, sizes)
 }
 
-impl Terms<'_> {
+impl PagedTerms<'_> {
     /// Bias of the query heads from `first` on for the keys of one page, `[count, PAGE_SIZE]`; empty without a bias.
     fn page_bias(&self, page: &VisiblePage, position: i32, [first, count, heads]: [usize; 3]) -> Vec<f32> {
         let Some((form, parameters)) = &self.bias else { return Vec::new() };

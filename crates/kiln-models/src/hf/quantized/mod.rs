@@ -164,6 +164,13 @@ fn unsupported_method(config: &Value) -> ValidationError {
     .with_suggestion(suggestion)
 }
 
+/// The error for a folder whose tensors are all plain, against its `config.json`.
+fn no_quantized_tensor(method: &QuantMethod) -> ValidationError {
+    let reason = format!("weights quantized by {} expected, but all tensors are plain", method.name);
+    ValidationError::new(format!("{CONFIG_KEY}.quant_method"), reason)
+        .with_suggestion(format!("remove `{CONFIG_KEY}` if the weights are not quantized"))
+}
+
 /// The tensors of a folder with this `config.json`: `stored` itself if its weights are plain, otherwise the logical tensors.
 ///
 /// # Errors
@@ -174,7 +181,13 @@ pub fn open<'a>(
 ) -> Result<Box<dyn TensorSource + 'a>, QuantizedError> {
     match read_method(config_json)? {
         None => Ok(stored),
-        Some((_, reader)) => Ok(Box::new(LogicalTensors::new(&*reader, stored)?)),
+        Some((method, reader)) => {
+            let tensors = LogicalTensors::new(&*reader, stored)?;
+            if tensors.logical.is_empty() {
+                return Err(no_quantized_tensor(method).into());
+            }
+            Ok(Box::new(tensors))
+        }
     }
 }
 
