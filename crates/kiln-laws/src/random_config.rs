@@ -52,7 +52,7 @@ fn fit_shared_sources(drawn: &mut Value, wanted: &[VariantName]) {
     let mut source: Option<Map<String, Value>> = None;
     let mut missing = None;
     for attention in attention_tables(drawn) {
-        if !attention.get("source").is_some_and(|source| source.get("shared").is_some()) {
+        if attention.get("source").is_none_or(|source| source.get("shared").is_none()) {
             source = Some(attention.clone());
             continue;
         }

@@ -15,7 +15,7 @@ use super::Context;
 use crate::autograd_order::graph_barrier;
 use burn::tensor::Tensor;
 use kiln_spec::plan::CachePolicy;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 /// A published tensor. Layers are numbered by their attention layers, from 0 in each stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -120,10 +120,11 @@ impl Context {
     /// Returns a tensor that an earlier layer of this stack has published. `None`: no layer has.
     pub fn read_shared(&mut self, name: SharedTensor) -> Option<Tensor<4>> {
         let SharedStore { published, in_block } = &mut self.shared;
-        if !in_block.contains_key(&name) {
-            in_block.insert(name, graph_barrier(next_link(published.get_mut(&name)?)));
-        }
-        in_block.get_mut(&name).map(|end| graph_barrier(next_link(end)))
+        let end = match in_block.entry(name) {
+            Entry::Occupied(end) => end.into_mut(),
+            Entry::Vacant(first) => first.insert(graph_barrier(next_link(published.get_mut(&name)?))),
+        };
+        Some(graph_barrier(next_link(end)))
     }
 
     /// Runs a stack, whose layers see what they publish themselves and nothing that other stacks publish.
