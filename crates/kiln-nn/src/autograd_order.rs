@@ -18,7 +18,7 @@
 //!   readers, and [`reshape_barrier`] where a reshape is needed anyway.
 //! * **Shared tensors last.** A tensor that a layer reads from an earlier block is a second way into that block's graph. The
 //!   walk of rule 2 visits the inputs of an operation from the last to the first, so such a tensor is the first input of what
-//!   reads it, and [`walk_after`] makes it so where the operation has another order. The walk then finds all other operations
+//!   reads it, and `walk_after` makes it so where the operation has another order. The walk then finds all other operations
 //!   as if no tensor were shared.
 //! * **Equal depth.** Inside a recomputed block the leaf is padded (`pad_graph_depth`) to the depth that the block's
 //!   input has in the stored graph, so that operations on the input and parameters run in the same order.
