@@ -1,7 +1,7 @@
 //! What changes with an optimizer step and is no gradient step, after the update: selection biases of experts, and adapters whose
 //! method acts after a step ([`Adapter::AFTER_STEP`](kiln_nn::adapter::Adapter::AFTER_STEP)).
 //!
-//! Both happen once per step, after all micro-batches, in [`act_after_step`]. They read different things: a bias the loads of its
+//! Both happen once per step, after all micro-batches, in `act_after_step`. They read different things: a bias the loads of its
 //! experts in the forward passes, an adapter the gradients of its parameters. What a bias depends on is in the step alone; adapters
 //! have a state, which the optimizer keeps and checkpoints hold.
 
