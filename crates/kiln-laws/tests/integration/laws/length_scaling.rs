@@ -119,6 +119,39 @@ fn an_undeclared_row_keeps_the_frequencies_of_its_beginning() {
     }
 }
 
+/// Rows that are forked, joined and truncated keep the lengths that they declared; a row that is emptied declares anew.
+#[test]
+fn declared_lengths_move_with_their_rows() {
+    for scaling in [dynamic(), longrope()] {
+        let model = model(scaling);
+        let documents = [document(ORIGINAL + 5), document(6)];
+        let lengths = documents.each_ref().map(Vec::len);
+        let ids = |row: usize, from: usize| documents[row][from..].iter().map(|id| *id as i32).collect::<Vec<i32>>();
+        let begin = |row: usize| {
+            let state = State::new(1).with_declared_lengths(&[lengths[row]]);
+            model.step(&ids(row, 0)[..4], &[4], Direction::Causal, state).1
+        };
+        let rest = |row: usize, state: State| {
+            let ids = ids(row, 4);
+            model.step(&ids, &[ids.len()], Direction::Causal, state).0
+        };
+        let expected = [0, 1].map(|row| whole(&model, &documents[row]).narrow(1, 4, lengths[row] - 4));
+        let mut joined = begin(0);
+        joined.append(begin(1)).expect("one model");
+        assert_eq!(joined.context_lengths(), lengths);
+        for row in [0, 1] {
+            assert!(apart(&rest(row, joined.fork(&[row]).expect("a row")), &expected[row]) < 1e-12);
+            let mut swapped = joined.fork(&[1, 0]).expect("rows");
+            swapped.select(&[1 - row]).expect("a row");
+            assert!(apart(&rest(row, swapped), &expected[row]) < 1e-12);
+        }
+        // The long row begins anew as a short one.
+        assert_eq!(joined.truncate(&[0, 4]).expect("both rows"), [0, 4]);
+        joined.declare_lengths_of_new_rows(&[3, 100]);
+        assert_eq!(joined.context_lengths(), [3, lengths[1]]);
+    }
+}
+
 fn request(prompt: Vec<u32>, max_new_tokens: usize) -> GenerateRequest {
     GenerateRequest {
         prompts: vec![prompt],
