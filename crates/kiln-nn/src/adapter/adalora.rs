@@ -88,7 +88,8 @@ impl Default for AdaLoraConfig {
 }
 
 impl AdapterOptions for AdaLoraConfig {
-    type Spec = AdaLoraSpec;
+    /// The options without the sites, which an adapter of one site doesn't have.
+    type Spec = Self;
 
     fn check(&self, path: &str) -> Result<(), ValidationError> {
         check_rank_at(self.init_rank, path, "init_rank")?;
@@ -138,69 +139,16 @@ impl AdapterOptions for AdaLoraConfig {
         format!("rank {} to {}", self.init_rank, self.target_rank)
     }
 
-    fn spec(&self, _path: &str) -> AdaLoraSpec {
-        let Self { init_rank, target_rank, alpha, dropout, initial_steps, final_steps, .. } = *self;
-        let Self { allocation_interval, beta1, beta2, orthogonality_coef, .. } = *self;
-        AdaLoraSpec {
-            init_rank,
-            target_rank,
-            alpha,
-            dropout,
-            initial_steps,
-            final_steps,
-            allocation_interval,
-            beta1,
-            beta2,
-            orthogonality_coef,
-        }
+    fn spec(&self, _path: &str) -> Self {
+        Self { target_modules: Vec::new(), modules_to_save: Vec::new(), ..self.clone() }
     }
 
-    fn from_specs(specs: &BTreeMap<String, AdaLoraSpec>) -> Option<Self> {
-        let AdaLoraSpec { init_rank, target_rank, alpha, dropout, initial_steps, final_steps, .. } = common(specs)?;
-        let AdaLoraSpec { allocation_interval, beta1, beta2, orthogonality_coef, .. } = common(specs)?;
-        Some(Self {
-            init_rank,
-            target_rank,
-            alpha,
-            dropout,
-            initial_steps,
-            final_steps,
-            allocation_interval,
-            beta1,
-            beta2,
-            orthogonality_coef,
-            target_modules: specs.keys().cloned().collect(),
-            ..Self::default()
-        })
+    fn from_specs(specs: &BTreeMap<String, Self>) -> Option<Self> {
+        Some(Self { target_modules: specs.keys().cloned().collect(), ..common(specs)? })
     }
 }
 
-/// Hyperparameters of an AdaLoRA adapter, as in [`AdaLoraConfig`].
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AdaLoraSpec {
-    /// Initial rank r.
-    pub init_rank: usize,
-    /// Mean rank of the sites at the end.
-    pub target_rank: usize,
-    /// α, numerator of the scale s = α / r.
-    pub alpha: f64,
-    /// Dropout rate of the inputs of P in training.
-    pub dropout: f64,
-    /// First steps without a change of the ranks.
-    pub initial_steps: u64,
-    /// Last steps without a change of the ranks.
-    pub final_steps: u64,
-    /// Steps between two changes of the ranks.
-    pub allocation_interval: u64,
-    /// β₁, decay of the sensitivity.
-    pub beta1: f64,
-    /// β₂, decay of the uncertainty.
-    pub beta2: f64,
-    /// Coefficient of the loss that keeps P and Q near orthogonal.
-    pub orthogonality_coef: f64,
-}
-
-impl AdaLoraSpec {
+impl AdaLoraConfig {
     /// Returns the scale s. It does not follow the budget.
     pub fn scale(&self) -> f64 {
         self.alpha / (self.init_rank as f64 + RANK_EPSILON)
@@ -238,7 +186,7 @@ pub struct AdaLora {
     /// Q, `[r, out]`.
     pub b: Param<Tensor<2>>,
     #[module(skip)]
-    spec: AdaLoraSpec,
+    spec: AdaLoraConfig,
     /// Path of the adapter, which keys the random numbers of its dropout.
     #[module(skip)]
     path: String,
@@ -248,16 +196,16 @@ impl Adapter for AdaLora {
     type Config = AdaLoraConfig;
     const TITLE: &'static str = "AdaLoRA";
     const SITES: &'static [SiteKind] = &[SiteKind::Linear];
-    const AFTER_STEP: Option<AfterStep<AdaLoraSpec>> = Some(after_step);
+    const AFTER_STEP: Option<AfterStep<AdaLoraConfig>> = Some(after_step);
     const REGULARIZATION: Option<fn(&[&Self]) -> AuxiliaryLoss> = Some(orthogonality);
 
-    fn init(spec: &AdaLoraSpec, site: &Site, init: &mut Initializer) -> Self {
+    fn init(spec: &AdaLoraConfig, site: &Site, init: &mut Initializer) -> Self {
         let ([_, from, to], rank) = (site.map_shape(), spec.init_rank);
         Self {
             a: init.normal("a", [from, rank], INITIAL_STD),
             e: init.constant([rank], 0.0),
             b: init.normal("b", [rank, to], INITIAL_STD),
-            spec: *spec,
+            spec: spec.clone(),
             path: init.path(),
         }
     }
@@ -297,7 +245,7 @@ fn orthogonality(adapters: &[&AdaLora]) -> AuxiliaryLoss {
 }
 
 /// An adapter of a site: its hyperparameters and its tensors.
-type SiteStep<'a, 'b> = (&'a AdaLoraSpec, &'b mut AdapterStep);
+type SiteStep<'a, 'b> = (&'a AdaLoraConfig, &'b mut AdapterStep);
 
 /// The names of a parameter and of the moving averages of its sensitivity and uncertainty.
 const PARAMETERS: [[&str; 3]; 3] = [
@@ -311,7 +259,7 @@ const KEPT: &str = "kept";
 
 /// Updates the importance of all triplets, and takes λ from the least important ones.
 fn after_step(adapters: &mut [SiteStep], progress: StepProgress) {
-    let Some(spec) = adapters.first().map(|(spec, _)| **spec) else { return };
+    let Some(spec) = adapters.first().map(|(spec, _)| (*spec).clone()) else { return };
     let last = spec.last_allocation(progress);
     if progress.step < last {
         adapters.iter_mut().for_each(|(_, adapter)| update_importance(&spec, adapter));
@@ -331,7 +279,7 @@ fn after_step(adapters: &mut [SiteStep], progress: StepProgress) {
 }
 
 /// The moving averages of sensitivity and uncertainty (eq. 8 to 10). A parameter without a gradient has the sensitivity 0.
-fn update_importance(spec: &AdaLoraSpec, adapter: &mut AdapterStep) {
+fn update_importance(spec: &AdaLoraConfig, adapter: &mut AdapterStep) {
     for [name, sensitivity, uncertainty] in PARAMETERS {
         let Some(value) = adapter.values.get(name) else { continue };
         let now = match adapter.gradients.get(name) {

@@ -24,7 +24,7 @@ mod site;
 mod site_adapters;
 mod vera;
 
-pub use adalora::{AdaLora, AdaLoraConfig, AdaLoraSpec};
+pub use adalora::{AdaLora, AdaLoraConfig};
 pub use after_step::{AdapterStep, AfterStep, StepProgress};
 pub use call::{EmbeddingCall, LinearCall, StackedCall};
 pub use dora::Dora;

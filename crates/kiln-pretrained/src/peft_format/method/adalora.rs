@@ -4,7 +4,7 @@ use super::{
     super::{adapter_config::PeftConfig, keys::Key},
     Described, Method, TensorRow, unsupported_site,
 };
-use kiln_nn::adapter::{AdaLoraSpec, AdapterSpec, SiteKind};
+use kiln_nn::adapter::{AdaLoraConfig, AdapterOptions, AdapterSpec, SiteKind};
 use kiln_spec::ValidationError;
 
 pub(super) const METHOD: Method = Method {
@@ -79,7 +79,7 @@ const LINEAR: [TensorRow; 3] = [
 fn spec(config: &PeftConfig, module: &str, site: SiteKind) -> Result<AdapterSpec, ValidationError> {
     let options = &config.options;
     let (init_rank, alpha) = (options.size("init_r"), options.number("lora_alpha"));
-    let spec = AdaLoraSpec {
+    let adalora = AdaLoraConfig {
         init_rank,
         target_rank: options.size("target_r"),
         // PEFT divides the rank by itself then.
@@ -91,9 +91,10 @@ fn spec(config: &PeftConfig, module: &str, site: SiteKind) -> Result<AdapterSpec
         beta1: options.number("beta1"),
         beta2: options.number("beta2"),
         orthogonality_coef: options.number("orth_reg_weight"),
+        ..AdaLoraConfig::default()
     };
     match site {
-        SiteKind::Linear => Ok(AdapterSpec::AdaLora(spec)),
+        SiteKind::Linear => Ok(AdapterSpec::AdaLora(adalora.spec(module))),
         _ => Err(unsupported_site(module, "AdaLoRA", site)),
     }
 }
