@@ -1,7 +1,7 @@
 //! Token marks of cached keys, in pages, and the pages that a query sees.
 
 use super::{
-    rows::{CacheRows, Columns, Incompatible},
+    rows::{CacheRows, Columns, Incompatible, RowTensors},
     token_marks::TokenMarks,
 };
 use burn::tensor::{Device, Int, Tensor};
@@ -105,8 +105,7 @@ impl KeyMarks {
 
     /// Returns the bytes of all pages and of the members.
     pub fn bytes(&self) -> usize {
-        let members =
-            self.members.as_ref().map_or(0, |members| members.shape().num_elements() * members.dtype().size());
+        let members = self.members.as_ref().map_or(0, RowTensors::bytes);
         self.rows.num_pages() * PAGE_SIZE * size_of::<TokenMark>() + members
     }
 

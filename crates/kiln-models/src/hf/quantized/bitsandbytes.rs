@@ -66,11 +66,16 @@ impl QuantReader for BitsAndBytes {
         let quantized =
             stored.entries().iter().filter(|(name, info)| name.ends_with(".weight") && info.dtype == stored_as);
         let logical = quantized.map(|(name, info)| {
-            check_excluded(&self.excluded, name.trim_end_matches(".weight"), name)?;
+            check_excluded(&self.excluded, module_of(name), name)?;
             if self.is_4_bit { TableBlocks::open(name, info, stored) } else { self.scaled_rows(name, info, stored) }
         });
         logical.collect()
     }
+}
+
+/// The module of a weight.
+fn module_of(name: &str) -> &str {
+    name.strip_suffix(".weight").unwrap_or(name)
 }
 
 impl BitsAndBytes {
@@ -84,7 +89,7 @@ impl BitsAndBytes {
         let [rows, columns] = info.shape[..] else {
             return Err(broken(name, format!("expected the shape [out, in], found {:?}", info.shape)));
         };
-        let module = name.trim_end_matches(".weight");
+        let module = module_of(name);
         let [scales, layout] = ["SCB", "weight_format"].map(|part| format!("{module}.{part}"));
         require_form(stored, (&scales, name), &["F32"], &[rows])?;
         let mut parts = vec![name.to_owned(), scales.clone()];

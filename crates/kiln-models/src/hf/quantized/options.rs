@@ -60,9 +60,7 @@ impl<'a> QuantOptions<'a> {
         }
         Ok(excluded)
     }
-}
 
-impl QuantOptions<'_> {
     /// The float type of the model's weights before their quantization; f32 if `config.json` does not say it.
     pub(super) fn model_dtype(&self) -> DType {
         match self.dtype_name {

@@ -163,9 +163,7 @@ impl<T: Clone> CacheRows<T> {
             }
         }
     }
-}
 
-impl<T: Clone> CacheRows<T> {
     /// [`truncate`](Self::truncate) for pages whose slots behind the row's end are never read: no page is copied.
     pub fn truncate_lengths(&mut self, counts: &[usize]) {
         for (row, count) in self.rows.iter_mut().zip(counts) {

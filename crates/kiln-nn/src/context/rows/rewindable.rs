@@ -2,7 +2,7 @@
 
 use super::{Incompatible, RowHistory, select_rows};
 use crate::context::Stateful;
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Float, Int, Tensor, kind::Basic};
 use std::any::Any;
 
 /// Tensors whose first dimension is the row.
@@ -20,8 +20,27 @@ pub trait RowTensors: Clone + Send + 'static {
     fn append(self, other: Self) -> Result<Self, Incompatible>;
 }
 
-/// Values of a state before the first token: 0.
-impl<const D: usize> RowTensors for Tensor<D> {
+/// Kind of a tensor, with the value of rows before their first token.
+trait InitialValue: Basic {
+    /// Returns a tensor of this value, of the type and on the device of `like`.
+    fn initial<const D: usize>(shape: [usize; D], like: &Tensor<D, Self>) -> Tensor<D, Self>;
+}
+
+/// Values of a state: 0.
+impl InitialValue for Float {
+    fn initial<const D: usize>(shape: [usize; D], like: &Tensor<D>) -> Tensor<D> {
+        Tensor::zeros(shape, (&like.device(), like.dtype()))
+    }
+}
+
+/// Document numbers: −1, the number of no document.
+impl InitialValue for Int {
+    fn initial<const D: usize>(shape: [usize; D], like: &Tensor<D, Int>) -> Tensor<D, Int> {
+        Tensor::full(shape, -1, &like.device())
+    }
+}
+
+impl<const D: usize, K: InitialValue + Send + 'static> RowTensors for Tensor<D, K> {
     fn bytes(&self) -> usize {
         self.shape().num_elements() * self.dtype().size()
     }
@@ -33,35 +52,12 @@ impl<const D: usize> RowTensors for Tensor<D> {
     fn initial_rows(&self, rows: usize) -> Self {
         let mut shape = self.dims();
         shape[0] = rows;
-        Self::zeros(shape, (&self.device(), self.dtype()))
+        K::initial(shape, self)
     }
 
     fn append(self, other: Self) -> Result<Self, Incompatible> {
         Incompatible::check("values of a row", &self.dims()[1..].to_vec(), &other.dims()[1..].to_vec())?;
         Incompatible::check("type", &self.dtype(), &other.dtype())?;
-        Incompatible::check("device", &self.device(), &other.device())?;
-        Ok(Self::cat(vec![self, other], 0))
-    }
-}
-
-/// Document numbers. Before the first token: −1, the number of no document.
-impl<const D: usize> RowTensors for Tensor<D, Int> {
-    fn bytes(&self) -> usize {
-        self.shape().num_elements() * self.dtype().size()
-    }
-
-    fn select(&self, rows: &[usize]) -> Self {
-        select_rows(self, rows)
-    }
-
-    fn initial_rows(&self, rows: usize) -> Self {
-        let mut shape = self.dims();
-        shape[0] = rows;
-        Self::full(shape, -1, &self.device())
-    }
-
-    fn append(self, other: Self) -> Result<Self, Incompatible> {
-        Incompatible::check("numbers of a row", &self.dims()[1..].to_vec(), &other.dims()[1..].to_vec())?;
         Incompatible::check("device", &self.device(), &other.device())?;
         Ok(Self::cat(vec![self, other], 0))
     }

@@ -18,9 +18,8 @@ pub use paged::PagedKeyValue;
 use super::projection::KeyValue;
 use crate::context::{
     Context, Stateful,
-    rows::{Incompatible, append_padded, select_rows},
+    rows::{Incompatible, RowTensors, append_padded, select_rows},
 };
-use burn::tensor::Tensor;
 use dense::DenseKeyValue;
 use kiln_kernels::attention::paged::CacheDtype;
 use kiln_spec::plan::CachePolicy;
@@ -179,7 +178,7 @@ pub(super) struct MemoryCache(pub(super) Option<KeyValue>);
 
 impl Stateful for MemoryCache {
     fn bytes(&self) -> usize {
-        self.0.iter().flatten().map(|tensor| tensor.shape().num_elements() * tensor.dtype().size()).sum()
+        self.0.iter().flatten().map(RowTensors::bytes).sum()
     }
 
     fn into_any(self: Box<Self>) -> Box<dyn Any> {
@@ -213,9 +212,4 @@ impl Stateful for MemoryCache {
     }
 
     fn truncate(&mut self, _counts: &[usize]) {}
-}
-
-/// Number of bytes of a tensor.
-fn tensor_bytes(tensor: &Tensor<4>) -> usize {
-    tensor.shape().num_elements() * tensor.dtype().size()
 }

@@ -3,7 +3,6 @@
 //! The rows' keys stand side by side in columns ([`Columns`](crate::context::rows::Columns)). A call concatenates, so that
 //! every token copies the cache; rows that are forked share tensors until the next call.
 
-use super::tensor_bytes;
 use crate::{
     context::rows::{CacheRows, Incompatible, RowTensors, select_rows},
     part::attention::projection::KeyValue,
@@ -56,7 +55,7 @@ impl DenseKeyValue {
 
     /// Returns the bytes.
     pub fn bytes(&self) -> usize {
-        self.tensors.iter().map(tensor_bytes).sum()
+        self.tensors.iter().map(RowTensors::bytes).sum()
     }
 
     /// Returns rows by index.
