@@ -13,7 +13,12 @@ use burn::{
     tensor::{Int, Tensor, activation},
 };
 use kiln_models::Model;
-use kiln_nn::{Context, Initializer, adapter::TokenFactors, linear::Linear};
+use kiln_nn::{
+    Context, Initializer,
+    adapter::TokenFactors,
+    linear::Linear,
+    part::experts::{multi_hot, select_top_k},
+};
 use kiln_spec::ValidationError;
 
 /// Options of an X-LoRA.
@@ -208,15 +213,7 @@ impl XLora {
 
 /// 1 for the k greatest values along the last axis, 0 for the others. Of equal ones, the first.
 fn top_k_mask(values: &Tensor<4>, k: usize) -> Tensor<4> {
-    let shape @ [.., count] = values.dims();
-    let device = values.device();
-    let classes = Tensor::<1, Int>::arange(0..count as i64, &device).reshape([1, 1, 1, count]).expand(shape);
-    let mut rest = if values.is_autodiff() { values.clone().detach() } else { values.clone() };
-    let mut mask = rest.zeros_like();
-    for _ in 0..k {
-        let chosen = classes.clone().equal(rest.clone().argmax(3).expand(shape));
-        mask = mask.mask_fill(chosen.clone(), 1.0);
-        rest = rest.mask_fill(chosen, f64::NEG_INFINITY);
-    }
-    mask
+    let [b, t, sites, count] = values.dims();
+    let rows = values.clone().reshape([b * t * sites, count]);
+    multi_hot(&select_top_k(rows.clone(), k), &rows).reshape([b, t, sites, count])
 }

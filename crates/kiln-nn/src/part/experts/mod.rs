@@ -24,7 +24,7 @@ mod selection_bias;
 mod stacked;
 
 pub use config::{Expert, ExpertConfig, MixtureOfExpertsConfig, ScoringFunction};
-pub use selection::{ExpertGroupsConfig, GroupScore};
+pub use selection::{ExpertGroupsConfig, GroupScore, multi_hot, select_top_k};
 pub use selection_bias::{ExpertLoad, SELECTION_BIAS, SelectionBiasConfig, is_selection_bias};
 
 use super::feed_forward::{gated_mlp, mlp};
