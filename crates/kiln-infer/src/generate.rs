@@ -100,7 +100,7 @@ impl Generation {
         outgrown.iter().for_each(|row| declared_lengths[*row] = declared_lengths[*row].next_power_of_two());
         let cache = cache.filter(|_| reread_tokens.is_none());
         let state = || State::new(rows.len()).with_cache_dtype(request.cache_dtype);
-        let mut cache = cache.unwrap_or_else(|| PrefixCache::empty(rows.len(), state()));
+        let mut cache = cache.unwrap_or_else(|| PrefixCache::empty(state()));
         cache.state.declare_lengths_of_new_rows(&declared_lengths);
         Ok(Self {
             num_cached_tokens: cache.rows.iter().map(Vec::len).collect(),

@@ -40,9 +40,9 @@ pub struct PrefixCache {
 }
 
 impl PrefixCache {
-    /// Cache of no tokens, with the initial state for `num_rows` sequences.
-    pub(crate) fn empty(num_rows: usize, state: State) -> Self {
-        Self { rows: vec![Vec::new(); num_rows], state }
+    /// Cache of no tokens, with the initial state of its rows.
+    pub(crate) fn empty(state: State) -> Self {
+        Self { rows: vec![Vec::new(); state.num_rows()], state }
     }
 
     /// Returns the tokens that were processed in each row.

@@ -23,7 +23,7 @@ impl Generation {
         self.reread_tokens = Some(self.computed_rows.iter().map(|row| self.rows[*row].tokens.len()).sum());
         let declared = self.declared_lengths_of_computed();
         let state = State::new(declared.len()).with_cache_dtype(self.request.cache_dtype);
-        self.cache = PrefixCache::empty(declared.len(), state.with_declared_lengths(&declared));
+        self.cache = PrefixCache::empty(state.with_declared_lengths(&declared));
         let last_of_prompts = self.prefill();
         let generated = self.computed_rows.iter().map(|row| self.rows[*row].generated().to_vec());
         let generated: Vec<Vec<u32>> = generated.collect();
