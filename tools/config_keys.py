@@ -74,6 +74,7 @@ MODEL_TYPES = {
     "gpt_bigcode": dict(vocab_size=32, n_positions=64, n_embd=16, n_layer=2, n_head=2, eos_token_id=2, pad_token_id=0),
     "stablelm": LLAMA,
     "cohere": LLAMA,
+    "gpt_oss": LLAMA | dict(num_local_experts=4, num_experts_per_tok=2),
     "qwen2_moe": LLAMA,
     "mpt": dict(vocab_size=32, d_model=16, n_layers=2, n_heads=2, max_seq_len=64, pad_token_id=0, eos_token_id=2),
     "bert": BERT,

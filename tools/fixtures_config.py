@@ -39,6 +39,7 @@ BASES = {
     "qwen2": dict(LLAMA, model_type="qwen2"),
     "phi3": PHI3,
     "gpt2": GPT2,
+    "gpt_oss": dict(LLAMA, model_type="gpt_oss", num_local_experts=3, num_experts_per_tok=2, sliding_window=8),
 }
 
 
@@ -144,6 +145,19 @@ CASES = {
                      "equal", "gpt2"),
     "gpt2-both-names": ("gpt2", dict(n_head=2, num_attention_heads=4), "equal", "gpt2"),
     "gpt2-dropouts": ("gpt2", dict(attn_pdrop=0.0, embd_pdrop=0.2), "equal", "gpt2"),
+    # Without a table of rotary parameters, the class has YaRN.
+    "gpt_oss": ("gpt_oss", {}, None, None),
+    "gpt_oss-older": ("gpt_oss", dict(rope_theta=150000, rope_scaling=dict(
+        rope_type="yarn", factor=32.0, beta_fast=32.0, beta_slow=1.0, truncate=False, original_max_position_embeddings=4096)),
+                      "equal", "gpt_oss"),
+    "gpt_oss-theta": ("gpt_oss", dict(rope_theta=100.0), "different", "gpt_oss"),
+    "gpt_oss-outer-length": ("gpt_oss", dict(original_max_position_embeddings=24), "different", "gpt_oss"),
+    "gpt_oss-empty-scaling": ("gpt_oss", dict(rope_scaling={}), "equal", "gpt_oss"),
+    "gpt_oss-unscaled": ("gpt_oss", dict(rope_parameters=dict(rope_type="default")), "different", "gpt_oss"),
+    "gpt_oss-empty-table": ("gpt_oss", dict(rope_parameters={}), "equal", "gpt_oss-unscaled"),
+    "gpt_oss-windows": ("gpt_oss", dict(layer_types=["full_attention"] * 2), "different", "gpt_oss"),
+    "gpt_oss-aliases": ("gpt_oss", dict(num_local_experts=None, num_experts=3), "equal", "gpt_oss"),
+    "gpt_oss-published": ("gpt_oss", dict(experts_per_token=4, initial_context_length=4096), "equal", "gpt_oss"),
 }
 
 

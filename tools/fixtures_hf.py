@@ -32,6 +32,7 @@ LLAMA3 = {"rope_type": "llama3", "rope_theta": 400.0, "factor": 8.0, "low_freq_f
           "original_max_position_embeddings": 40}
 YARN = {"rope_type": "yarn", "rope_theta": 300.0, "factor": 4.0, "original_max_position_embeddings": 24}
 PLAIN = {"rope_type": "default", "rope_theta": 400.0}
+RAMP = YARN | {"truncate": False, "beta_fast": 2.0, "beta_slow": 0.25}
 
 # name: model_type, options, options changed in the control.
 CASES = {
@@ -273,6 +274,17 @@ CASES = {
                                  num_attention_heads=2, num_key_value_heads=2, conv_bias=True, full_attn_idxs=[0],
                                  block_auto_adjust_ff_dim=False, rope_parameters=YARN),
                     dict(rope_parameters=PLAIN | {"rope_theta": 300.0})),
+    "gpt_oss-windows": ("gpt_oss", dict(vocab_size=29, hidden_size=12, intermediate_size=20, num_hidden_layers=3,
+                                        num_attention_heads=4, num_key_value_heads=2, head_dim=6, sliding_window=4,
+                                        num_local_experts=5, num_experts_per_tok=2, swiglu_limit=0.5,
+                                        rms_norm_eps=1e-3, rope_parameters=RAMP),
+                        dict(swiglu_limit=1.0)),
+    "gpt_oss-tied": ("gpt_oss", dict(vocab_size=31, hidden_size=16, intermediate_size=4, num_hidden_layers=2,
+                                     num_attention_heads=2, num_key_value_heads=1, head_dim=10, sliding_window=3,
+                                     layer_types=["full_attention", "sliding_attention"], num_local_experts=3,
+                                     num_experts_per_tok=3, swiglu_alpha=0.75, attention_bias=False,
+                                     tie_word_embeddings=True, rope_parameters=PLAIN),
+                     dict(swiglu_alpha=3.0)),
 }
 
 

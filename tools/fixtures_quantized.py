@@ -20,6 +20,8 @@ Weights are packed and dequantized by the references, on the CPU:
 - FP8: quantized and dequantized by transformers (`Fp8Quantize`, `Fp8Dequantize`), blocks that do not divide the matrix by its
   `_dequantize_fp8_weight`.
 - bitsandbytes: quantized and dequantized by its functions, 4 bits by that in PyTorch.
+- MXFP4: random numbers, dequantized by transformers (`convert_moe_packed_tensors`). `expected.safetensors` also has a tensor with
+  the extreme scales, and its values in f32.
 
 The modules of GPTQ and AWQ are loaded from the downloaded packages without the rest of the packages, which needs a GPU.
 """
@@ -38,8 +40,8 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
-from transformers.integrations import finegrained_fp8
-from transformers.utils.quantization_config import FineGrainedFP8Config
+from transformers.integrations import finegrained_fp8, mxfp4
+from transformers.utils.quantization_config import FineGrainedFP8Config, Mxfp4Config
 
 import checking
 from fixtures import agrees
@@ -70,7 +72,14 @@ CASES = {
     "fp4": ("llama", dict(quant_method="bitsandbytes", load_in_4bit=True, bnb_4bit_quant_type="fp4"), True),
     "int8": ("llama", dict(load_in_8bit=True, llm_int8_threshold=6.0, llm_int8_skip_modules=["lm_head"]), True),
     "fp8-exponents": ("llama", dict(quant_method="fp8", weight_block_size=[16, 16], scale_fmt="ue8m0"), True),
+    "mxfp4": ("gpt_oss", dict(quant_method="mxfp4", modules_to_not_convert=[
+        "model.layers.*.self_attn", "model.layers.*.mlp.router", "model.embed_tokens", "lm_head"]), True),
 }
+
+# Options of models that others do not have.
+MORE = {"mxfp4": dict(num_local_experts=3, num_experts_per_tok=2, sliding_window=4, swiglu_limit=1.0)}
+# The whole path of the reference, from a folder to floats.
+WHOLE = {"fp8": FineGrainedFP8Config, "mxfp4": Mxfp4Config}
 
 
 def module(packages, archive, path):
@@ -212,13 +221,41 @@ def bitsandbytes(linear, options, dtype):
     return stored, dequantized
 
 
+def microscaling(shape, scales, dtype):
+    """Random 4-bit floats of matrices `[…, out, in]` with scales from a range, and the values, as the reference has them."""
+    groups = (*shape[:-1], shape[-1] // 32)
+    blocks = torch.randint(0, 256, (*groups, 16), dtype=torch.uint8)
+    scales = torch.randint(*scales, groups, dtype=torch.uint8)
+    return blocks, scales, mxfp4.convert_moe_packed_tensors(blocks, scales, dtype=dtype)
+
+
+def experts(model, tensors):
+    """Store the matrices of all experts as MXFP4, and give them to the model."""
+    for name, parameter in model.named_parameters():
+        if name.endswith(("gate_up_proj", "down_proj")):
+            stack, inputs, outputs = parameter.shape
+            blocks, scales, values = microscaling((stack, outputs, inputs), (121, 125), torch.float32)
+            del tensors[name]
+            tensors |= {f"{name}_blocks": blocks, f"{name}_scales": scales}
+            parameter.data = values
+
+
+def edges():
+    """Every number under scales from the smallest to the largest; 255, which is NaN, is left out."""
+    numbers = torch.tensor([low | high << 4 for low, high in zip(range(0, 16, 2), range(1, 16, 2))] * 2, dtype=torch.uint8)
+    scales = torch.tensor([[[0, 1], [2, 3], [126, 127], [128, 129], [252, 253], [254, 200]]], dtype=torch.uint8)
+    blocks = numbers.expand(*scales.shape, 16).contiguous()
+    values = mxfp4.convert_moe_packed_tensors(blocks, scales, dtype=torch.float32)
+    return {"edges_blocks": blocks, "edges_scales": scales, "values": values.transpose(1, 2).contiguous()}
+
+
 def case(name, out, packages):
     model_type, options, exact = CASES[name]
     torch.manual_seed(len(name))
     method = options.get("quant_method", "bitsandbytes")
-    halves = {"fp8-blocks": torch.bfloat16, "nf4": torch.bfloat16, "int8": torch.bfloat16}
+    halves = dict.fromkeys(["fp8-blocks", "nf4", "int8", "mxfp4"], torch.bfloat16)
     dtype = halves.get(name, torch.float32 if method == "fp8" else torch.float16)
-    config = AutoConfig.for_model(model_type, **MODEL)
+    config = AutoConfig.for_model(model_type, **MODEL | MORE.get(name, {}))
     model = AutoModelForCausalLM.from_config(config).eval()
     for parameter in model.parameters():
         noise = torch.randn_like(parameter) * 0.3
@@ -231,7 +268,9 @@ def case(name, out, packages):
     plain = {n: p.data.to(dtype) for n, p in model.named_parameters()}
     excluded = options.get("modules_to_not_convert", []) + ["lm_head"]
     tensors = dict(plain)
-    for path, linear in model.named_modules():
+    if method == "mxfp4":
+        experts(model, tensors)
+    for path, linear in model.named_modules() if method != "mxfp4" else ():
         if not isinstance(linear, nn.Linear) or any(path.endswith(entry) for entry in excluded):
             continue
         if method == "fp8":
@@ -256,10 +295,11 @@ def case(name, out, packages):
     written["architectures"] = [type(model).__name__]
     (folder / "config.json").write_text(json.dumps(written, indent=1, sort_keys=True) + "\n")
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    save_file({"ids": ids[0].to(torch.int32), "logits": logits.float().contiguous()}, folder / "expected.safetensors")
-    if method == "fp8" and name != "fp8-ragged":
-        # The whole path of the reference, from the folder. It has no CPU path for blocks that do not divide a matrix.
-        own = AutoModelForCausalLM.from_pretrained(folder, quantization_config=FineGrainedFP8Config(dequantize=True),
+    more = edges() if method == "mxfp4" else {}
+    save_file({"ids": ids[0].to(torch.int32), "logits": logits.float().contiguous()} | more, folder / "expected.safetensors")
+    if method in WHOLE and name != "fp8-ragged":
+        # The reference has no CPU path for blocks that do not divide a matrix.
+        own = AutoModelForCausalLM.from_pretrained(folder, quantization_config=WHOLE[method](dequantize=True),
                                                    dtype=dtype).float()
         with torch.no_grad():
             agrees(own(ids).logits[0], logits, 1e-5)
@@ -268,9 +308,10 @@ def case(name, out, packages):
 
 def main():
     parser = checking.options(__doc__)
-    parser.add_argument("--packages", type=Path, required=True, help="folder of the downloaded packages")
+    parser.add_argument("--packages", type=Path, help="folder of the downloaded packages, for GPTQ and AWQ")
+    parser.add_argument("--only", choices=CASES, help="write only this case")
     arguments = checking.parsed(parser)
-    for name in CASES:
+    for name in [arguments.only] if arguments.only else CASES:
         case(name, arguments.out, arguments.packages)
 
 

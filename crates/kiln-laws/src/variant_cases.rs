@@ -20,6 +20,10 @@ const MODEL_TEMPLATES: &[(&str, &str)] = &[
     ),
     ("projection", "blocks = [{ repeat = 2, sublayers = [{ parts = [{ attention = { projection = $ } }] }] }]"),
     ("expert", "blocks = [{ sublayers = [{ parts = ['attention'] }, { parts = [{ experts = { expert = $ } }] }] }]"),
+    (
+        "activation",
+        "blocks = [{ sublayers = [{ parts = ['attention'] }, { parts = [{ gated_mlp = { activation = $ } }] }] }]",
+    ),
     ("position", "position = $\nblocks = [{ sublayers = [{ parts = ['attention'] }, { parts = ['gated_mlp'] }] }]"),
     (
         "pattern",

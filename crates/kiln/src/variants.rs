@@ -17,6 +17,7 @@ use kiln_nn::{
         Part,
         attention::{AnyProjection, AnyScore, AttentionSource},
         experts::Expert,
+        feed_forward::activation::Activation,
     },
     position::Position,
     streams::ResidualStreams,
@@ -39,6 +40,7 @@ pub const FAMILIES: &[VariantFamily] = &[
         cards: AnyProjection::CARDS,
     },
     VariantFamily { name: "expert", description: "expert networks of a mixture of experts", cards: Expert::CARDS },
+    VariantFamily { name: "activation", description: "activation functions", cards: Activation::CARDS },
     VariantFamily { name: "position", description: "position encodings", cards: Position::CARDS },
     VariantFamily {
         name: "pattern",

@@ -11,7 +11,9 @@ use kiln_nn::{
         experts::{
             ExpertConfig, ExpertGroupsConfig, GroupScore, MixtureOfExpertsConfig, ScoringFunction, SelectionBiasConfig,
         },
-        feed_forward::{activation::Activation, gated_mlp::GatedMlpConfig, mlp::MlpConfig},
+        feed_forward::{
+            activation::Activation, clamped_swiglu::ClampedSwigluConfig, gated_mlp::GatedMlpConfig, mlp::MlpConfig,
+        },
         gated_convolution::GatedConvolutionConfig,
         gated_delta_net::GatedDeltaNetConfig,
         gated_linear_attention::GatedLinearAttentionConfig,
@@ -71,7 +73,8 @@ fn placement() -> impl Strategy<Value = NormPlacementConfig> {
 
 /// A gated MLP of any activation; the intermediate width is given in four of five cases.
 fn gated_mlp() -> BoxedStrategy<GatedMlpConfig> {
-    (option::weighted(0.8, 1usize..9), activation(), any::<bool>())
+    let activation = prop_oneof![4 => activation(), 1 => clamped_swiglu()];
+    (option::weighted(0.8, 1usize..9), activation, any::<bool>())
         .prop_map(|(intermediate, activation, bias)| GatedMlpConfig { intermediate, activation, bias })
         .boxed()
 }
@@ -83,9 +86,15 @@ fn mlp() -> BoxedStrategy<MlpConfig> {
         .boxed()
 }
 
-/// Any activation.
+/// The clamped SwiGLU, with a limit that small models reach or that of gpt-oss.
+fn clamped_swiglu() -> impl Strategy<Value = Activation> {
+    let options = (select(vec![0.5, 1.702]), select(vec![0.1, 7.0]));
+    options.prop_map(|(alpha, limit)| Activation::ClampedSwiglu(ClampedSwigluConfig { alpha, limit }))
+}
+
+/// Any activation of a network without a gate.
 fn activation() -> impl Strategy<Value = Activation> {
-    select(vec![Activation::Gelu, Activation::GeluTanh, Activation::Silu, Activation::Relu])
+    select(vec![Activation::GELU, Activation::GELU_TANH, Activation::SILU, Activation::RELU])
 }
 
 /// A mixture of one to four experts of either kind. One, some or all of them are active, with or without a shared one, by

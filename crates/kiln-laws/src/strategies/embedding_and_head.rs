@@ -38,7 +38,7 @@ fn factorized() -> impl Strategy<Value = FactorizedEmbeddingConfig> {
 /// Language-model head: tied or not, with or without bias, scale, softcap and a transform (BERT's) before it; an untied one
 /// of the hidden size or another.
 pub fn language() -> BoxedStrategy<HeadConfig> {
-    let activation = select(vec![Activation::Gelu, Activation::GeluTanh, Activation::Silu]);
+    let activation = select(vec![Activation::GELU, Activation::GELU_TANH, Activation::SILU]);
     let transform = (activation, norm(), any::<bool>()).prop_map(|(activation, norm, bias)| HeadTransformConfig {
         activation,
         norm,

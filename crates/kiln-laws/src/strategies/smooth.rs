@@ -10,7 +10,6 @@ use kiln_nn::{
         PartConfig,
         attention::{AttentionConfig, ProjectionConfig, ScoreConfig},
         experts::ExpertConfig,
-        feed_forward::activation::Activation,
     },
     position::PositionConfig,
 };
@@ -88,7 +87,7 @@ pub fn with_zero_branches(config: &ModelConfig) -> ModelConfig {
 
 /// Whether the loss is differentiable everywhere, so that finite differences approximate its gradient.
 ///
-/// ReLU, clipped queries, the choice of keys (top-k), positions that are interpolated (CoPE), the choice of experts and the
+/// ReLU, the clamped SwiGLU, clipped queries, the choice of keys (top-k), positions that are interpolated (CoPE), the choice of experts and the
 /// choice of tokens (mixture of depths) are not.
 pub fn is_differentiable(config: &ModelConfig) -> bool {
     let encoder = config.encoder_model_config().map_or_else(Vec::new, |encoder| encoder.blocks);
@@ -98,8 +97,8 @@ pub fn is_differentiable(config: &ModelConfig) -> bool {
     }
     let mut parts = blocks.iter().flat_map(|block| &block.sublayers).flat_map(|sublayer| &sublayer.parts);
     parts.all(|part| match part {
-        PartConfig::Mlp(mlp) => mlp.activation != Activation::Relu,
-        PartConfig::GatedMlp(mlp) => mlp.activation != Activation::Relu,
+        PartConfig::Mlp(mlp) => mlp.activation.is_smooth(),
+        PartConfig::GatedMlp(mlp) => mlp.activation.is_smooth(),
         PartConfig::Attention(attention) => is_attention_differentiable(attention),
         PartConfig::Experts(experts) => {
             let all_active = experts.top_k == experts.num_experts;
@@ -121,7 +120,7 @@ fn is_attention_differentiable(attention: &AttentionConfig) -> bool {
 /// Whether the activation of an expert is differentiable everywhere.
 fn is_expert_differentiable(expert: &ExpertConfig) -> bool {
     match expert {
-        ExpertConfig::Mlp(mlp) => mlp.activation != Activation::Relu,
-        ExpertConfig::GatedMlp(mlp) => mlp.activation != Activation::Relu,
+        ExpertConfig::Mlp(mlp) => mlp.activation.is_smooth(),
+        ExpertConfig::GatedMlp(mlp) => mlp.activation.is_smooth(),
     }
 }

@@ -9,15 +9,15 @@ use kiln_spec::ValidationError;
 
 /// Names and their functions. Of several names for a function the first is written.
 const ACTIVATION_NAMES: &[(&str, Activation)] = &[
-    ("relu", Activation::Relu),
-    ("gelu", Activation::Gelu),
-    ("gelu_python", Activation::Gelu),
-    ("gelu_new", Activation::GeluTanh),
-    ("gelu_pytorch_tanh", Activation::GeluTanh),
-    ("gelu_fast", Activation::GeluTanh),
-    ("gelu_accurate", Activation::GeluTanh),
-    ("silu", Activation::Silu),
-    ("swish", Activation::Silu),
+    ("relu", Activation::RELU),
+    ("gelu", Activation::GELU),
+    ("gelu_python", Activation::GELU),
+    ("gelu_new", Activation::GELU_TANH),
+    ("gelu_pytorch_tanh", Activation::GELU_TANH),
+    ("gelu_fast", Activation::GELU_TANH),
+    ("gelu_accurate", Activation::GELU_TANH),
+    ("silu", Activation::SILU),
+    ("swish", Activation::SILU),
 ];
 
 /// The activation of a key; `default` is the reference class's.

@@ -39,7 +39,7 @@ pub(super) const FAMILY: Family = Family {
             class: "DistilBert",
             classes: CLASSES,
             activation: None,
-            class_activation: Some(ActivationFunction::Relu),
+            class_activation: Some(ActivationFunction::RELU),
         }),
         // Initialization, a head that is not supported, and dropout before a classifier.
         Ignored(&["sinusoidal_pos_embds", "qa_dropout", "seq_classif_dropout"]),

@@ -44,8 +44,8 @@ pub(super) const FAMILY: Family = Family {
         Converted(&ClassHead {
             class: "Electra",
             classes: CLASSES,
-            activation: Some(ActivationFunction::Gelu),
-            class_activation: Some(ActivationFunction::Gelu),
+            activation: Some(ActivationFunction::GELU),
+            class_activation: Some(ActivationFunction::GELU),
         }),
         // Settings of heads that are not supported.
         Ignored(&["summary_type", "summary_use_proj", "summary_activation", "summary_last_dropout"]),

@@ -247,7 +247,7 @@ impl Key {
                 put(key, holes.get(hole).as_f64().unwrap_or(absent).into());
             }
             Self::Activation(key, hole, default) => {
-                let activation = serde_json::from_value(holes.get(hole).clone()).unwrap_or(Activation::Silu);
+                let activation = serde_json::from_value(holes.get(hole).clone()).unwrap_or(Activation::SILU);
                 // Of several names for a function, the family's own.
                 let is_default = activation::from_name(key, default).is_ok_and(|own| own == activation);
                 put(key, if is_default { default } else { activation::name(activation) }.into());

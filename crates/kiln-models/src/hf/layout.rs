@@ -164,8 +164,18 @@ impl TensorLayout {
     /// # Panics
     /// If elements are not of f32, f16 or bf16, or `out` has another length.
     pub(super) fn extract_to(&self, tensor: &StoredTensor, out: &mut [u8]) {
-        let Pieces { starts, width, shape } = self.pieces(tensor.shape());
-        let (bytes, size) = (tensor.bytes(), tensor.dtype().size());
+        self.gather(tensor.bytes(), tensor.shape(), tensor.dtype().size(), out);
+    }
+
+    /// Writes the elements, of `size` bytes each, of a tensor of this shape to `out`.
+    fn gather(&self, bytes: &[u8], shape: &[usize], size: usize, out: &mut [u8]) {
+        if let Some(matrix) = self.of_each_matrix(shape) {
+            let [from, to] = [bytes.len(), out.len()].map(|length| (length / shape[0].max(1)).max(1));
+            let matrices = bytes.chunks_exact(from).zip(out.chunks_exact_mut(to));
+            matrices.for_each(|(bytes, out)| matrix.gather(bytes, &shape[1..], size, out));
+            return;
+        }
+        let Pieces { starts, width, shape } = self.pieces(shape);
         match (self.transposed, &shape[..]) {
             (true, [.., height, row]) if *row == width => {
                 gather_transposed(bytes, size, &starts, [*height, *row], out);
@@ -208,9 +218,28 @@ impl TensorLayout {
             Some(tensor) => copied_bytes(tensor.as_bytes()),
             None => vec![0; shape.iter().product::<usize>() * size],
         };
-        let Pieces { starts, width, .. } = self.pieces(&shape);
-        scatter_rows(&part, size, &starts, width, &mut bytes);
+        self.scatter(&part, &shape, size, &mut bytes);
         TensorData::from_bytes_vec(bytes, shape, dtype)
+    }
+
+    /// The reverse of [`gather`](Self::gather), apart from a transposition.
+    fn scatter(&self, part: &[u8], shape: &[usize], size: usize, out: &mut [u8]) {
+        if let Some(matrix) = self.of_each_matrix(shape) {
+            let [from, to] = [part.len(), out.len()].map(|length| (length / shape[0].max(1)).max(1));
+            let matrices = part.chunks_exact(from).zip(out.chunks_exact_mut(to));
+            matrices.for_each(|(part, out)| matrix.scatter(part, &shape[1..], size, out));
+            return;
+        }
+        let Pieces { starts, width, .. } = self.pieces(shape);
+        scatter_rows(part, size, &starts, width, out);
+    }
+
+    /// The layout of each matrix of a stack of this shape; `None` for other tensors. A slice may have a piece for each element, of
+    /// which a list for the whole stack would take more memory than the stack.
+    fn of_each_matrix(&self, shape: &[usize]) -> Option<Self> {
+        let is_plain = self.unit_axis.is_none() && self.heads.is_none() && self.row_order.is_none();
+        let slice = self.slice.filter(|slice| is_plain && shape.len() > 2 && slice.axis > 0)?;
+        Some(Self { slice: Some(Slice { axis: slice.axis - 1, ..slice }), ..*self })
     }
 
     /// The pieces of a tensor of this shape that the parameter consists of, in the parameter's order of rows.

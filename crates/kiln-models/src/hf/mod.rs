@@ -66,6 +66,7 @@ mod gemma2;
 mod gpt2;
 mod gpt_bigcode;
 mod gpt_neox;
+mod gpt_oss;
 mod gptj;
 mod granite;
 mod lfm2;
@@ -132,6 +133,7 @@ pub const FAMILIES: &[Family] = &[
     deepseek_v3::FAMILY,
     mamba2::FAMILY,
     lfm2::FAMILY,
+    gpt_oss::FAMILY,
     bert::FAMILY,
     roberta::FAMILY,
     distilbert::FAMILY,

@@ -57,6 +57,8 @@ enum Fusion {
     Sequential,
     /// For each key-value head: its queries, its key, its value. For each head of latent attention: its key, its value.
     ByHead,
+    /// For each output number: that of the first parameter, that of the second.
+    Alternating,
 }
 
 /// Which models an entry holds for.
@@ -102,6 +104,11 @@ impl Name {
     /// The fused tensor with the outputs of each key-value head together: its queries, its key, its value.
     pub const fn by_head(self) -> Self {
         Self { fusion: Fusion::ByHead, ..self }
+    }
+
+    /// The fused tensor with the outputs of the parameters in turn: gate 0, up 0, gate 1, up 1. All have as many.
+    pub const fn alternating(self) -> Self {
+        Self { fusion: Fusion::Alternating, ..self }
     }
 
     /// The vector over all heads as a matrix `[heads, head width]`, or, if the tensor's name has `{e}`, as one tensor for each

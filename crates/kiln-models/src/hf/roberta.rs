@@ -37,7 +37,7 @@ pub(super) const FAMILY: Family = Family {
         Converted(&ClassHead {
             class: "Roberta",
             classes: CLASSES,
-            activation: Some(ActivationFunction::Gelu),
+            activation: Some(ActivationFunction::GELU),
             class_activation: None,
         }),
     ],

@@ -26,7 +26,7 @@ use super::{
 use kiln_nn::position::{PositionConfig, RotaryEmbeddingConfig};
 use kiln_spec::ValidationError;
 use scaling::{check_factor_lists, read_scaling, write_lengths, write_scaling};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 /// What the rotary class of a family implements.
 #[derive(Clone, Copy)]
@@ -56,8 +56,10 @@ fn read(fields: &ConfigReader, rotary: &Rotary, head_dim: usize) -> Result<Posit
         max: fields.integer("max_position_embeddings")?.unwrap_or(rotary.max_length),
         original: fields.integer(ORIGINAL_KEY)?.or(rotary.original_length),
     };
-    let empty = json!({});
-    let (name, table) = find_table(fields).unwrap_or(("rope_parameters", &empty));
+    // An empty table is none of the class's, where the class has one.
+    let absent = if fields.get("rope_parameters").is_some() { "{}" } else { rotary.table };
+    let absent = serde_json::from_str(absent).unwrap_or_default();
+    let (name, table) = find_table(fields).unwrap_or(("rope_parameters", &absent));
     warn_of_second_table(fields, name, table);
     let in_table = |error: ValidationError| error.with_path_prefix(name);
     let table = fields.for_table(table).map_err(in_table)?;
@@ -168,6 +170,8 @@ pub(super) struct Rotary {
     pub factor_key: &'static str,
     /// Whether neighboring dimensions are rotated together.
     pub interleaved: bool,
+    /// The table of the reference's class, as JSON, for files without one.
+    pub table: &'static str,
 }
 
 impl Rotary {
@@ -182,6 +186,7 @@ impl Rotary {
             theta_key: "rope_theta",
             factor_key: PARTIAL_KEY,
             interleaved: false,
+            table: "{}",
         }
     }
 

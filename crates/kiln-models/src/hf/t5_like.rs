@@ -147,7 +147,7 @@ impl Convert for FeedForward {
             Ok(PartConfig::GatedMlp(mlp)) => ("gated-", mlp.activation, mlp.intermediate),
             _ => return Err(inexpressible("model.blocks", "`mlp` and `gated_mlp` as feed-forward parts")),
         };
-        let is_gated_gelu = !gate.is_empty() && activation == ActivationFunction::GeluTanh;
+        let is_gated_gelu = !gate.is_empty() && activation == ActivationFunction::GELU_TANH;
         let function = if is_gated_gelu { "gelu" } else { activation::name(activation) };
         json.insert("d_ff".into(), intermediate.into());
         json.insert("feed_forward_proj".into(), format!("{gate}{function}").into());
@@ -160,10 +160,10 @@ impl Convert for FeedForward {
         let part = match fields.has_tensor("enc.blk.0.ffn_gate.weight") {
             true => PartConfig::GatedMlp(GatedMlpConfig {
                 intermediate,
-                activation: ActivationFunction::GeluTanh,
+                activation: ActivationFunction::GELU_TANH,
                 bias: false,
             }),
-            false => PartConfig::Mlp(MlpConfig { intermediate, activation: ActivationFunction::Relu, bias: false }),
+            false => PartConfig::Mlp(MlpConfig { intermediate, activation: ActivationFunction::RELU, bias: false }),
         };
         holes.set("feed_forward", serde_json::to_value(part).unwrap_or_default());
         Ok(())

@@ -71,7 +71,7 @@ impl Variant for ClassificationHead {
                 let reason = "expected a pooler or a transform before the classifier, found both";
                 Err(ValidationError::new(format!("{path}.pooler"), reason).with_suggestion("pooler = false"))
             }
-            Some(transform) => transform.norm.check(build, &format!("{path}.transform.norm")),
+            Some(transform) => transform.check(build, &format!("{path}.transform")),
             None => Ok(()),
         }
     }

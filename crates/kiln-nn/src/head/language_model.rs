@@ -70,7 +70,7 @@ pub struct HeadTransformConfig {
 
 impl Default for HeadTransformConfig {
     fn default() -> Self {
-        Self { activation: Activation::Gelu, norm: NormConfig::Layer(LayerNormConfig::default()), bias: true }
+        Self { activation: Activation::GELU, norm: NormConfig::Layer(LayerNormConfig::default()), bias: true }
     }
 }
 
@@ -83,6 +83,14 @@ pub(super) struct HeadTransform {
     norm: Norm,
     #[module(skip)]
     activation: Activation,
+}
+
+impl HeadTransformConfig {
+    /// Checks the options at `path`. `build` has the width of the transform.
+    pub(super) fn check(&self, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
+        self.activation.check_ungated(&format!("{path}.activation"))?;
+        self.norm.check(build, &format!("{path}.norm"))
+    }
 }
 
 impl HeadTransform {
@@ -138,8 +146,8 @@ impl Variant for LanguageModelHead {
             return Err(ValidationError::new(format!("{path}.width"), reason).with_suggestion("leave it out"));
         }
         check_limit(config.softcap, format!("{path}.softcap"))?;
-        let (norm, narrow) = (config.transform.as_ref().map(|t| &t.norm), BuildContext { hidden: width, ..*build });
-        norm.map_or(Ok(()), |norm| norm.check(&narrow, &format!("{path}.transform.norm")))
+        let narrow = BuildContext { hidden: width, ..*build };
+        config.transform.as_ref().map_or(Ok(()), |transform| transform.check(&narrow, &format!("{path}.transform")))
     }
 
     fn init(config: &LanguageModelHeadConfig, build: &BuildContext, init: &mut Initializer) -> Self {

@@ -24,6 +24,7 @@ pub mod feed_forward {
     //! Feed-forward networks: each token on its own, `[B, T, M] → [B, T, M]`.
 
     pub mod activation;
+    pub mod clamped_swiglu;
     pub mod gated_mlp;
     pub mod mlp;
 }

@@ -25,7 +25,7 @@ use std::{
 const TOLERANCE: f32 = 1e-5;
 
 /// Cases, and the type in which their quantized matrices are read.
-const CASES: [(&str, &str); 14] = [
+const CASES: [(&str, &str); 15] = [
     ("gptq-symmetric", "Q4_0"),
     ("gptq-asymmetric", "Q5_0"),
     ("gptq-v2", "Q5_0"),
@@ -40,9 +40,19 @@ const CASES: [(&str, &str); 14] = [
     ("nf4", "BF16"),
     ("fp4", "F16"),
     ("int8", "BF16"),
+    ("mxfp4", "MXFP4"),
 ];
 
 const UP: &str = "model.layers.0.mlp.up_proj";
+const EXPERTS: &str = "model.layers.0.mlp.experts";
+
+/// A quantized matrix of a case: its logical tensor, and the parameter.
+fn matrix(name: &str) -> (String, &'static str) {
+    match name {
+        "mxfp4" => (format!("{EXPERTS}.gate_up_proj_blocks"), "blocks.0.feed_forward.experts.up.weight"),
+        _ => (format!("{UP}.weight"), "blocks.0.feed_forward.up.weight"),
+    }
+}
 
 fn case(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/quantized").join(name)
@@ -109,10 +119,11 @@ fn logits_are_those_of_the_references_dequantized_weights() {
     let mut wrong = Vec::new();
     for (name, dtype) in CASES {
         let folder = ModelFolder::open(&case(name)).unwrap();
-        assert_eq!(folder.tensors().entries()[&format!("{UP}.weight")].dtype, dtype, "{name}");
+        let (tensor, parameter) = matrix(name);
+        assert_eq!(folder.tensors().entries()[&tensor].dtype, dtype, "{name}");
         for precision in [WeightPrecision::Keep, WeightPrecision::F32] {
             let model = load_case(name, &Device::flex(), precision).model;
-            let up = model.packed_weights().get("blocks.0.feed_forward.up.weight").map(|up| up.matrix.ggml_type().name);
+            let up = model.packed_weights().get(parameter).map(|up| up.matrix.ggml_type().name);
             let is_kept = precision == WeightPrecision::Keep && dtype != "F32";
             assert_eq!(up, is_kept.then_some(dtype), "{name}: {:?}", model.packed_weights().keys());
             let apart = difference(&model, name);
@@ -140,6 +151,27 @@ fn a_quantized_folder_is_a_pretrained_model() {
 }
 
 #[test]
+fn every_number_of_mxfp4_under_extreme_scales_is_that_of_the_reference() {
+    let bytes = fs::read(case("mxfp4").join("expected.safetensors")).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let views = ["edges_blocks", "edges_scales"].map(|name| (name, file.tensor(name).unwrap()));
+    let path = home.path().join("model.safetensors");
+    fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
+    let values = file.tensor("values").unwrap();
+    let expected: Vec<f32> = values.data().as_chunks().0.iter().map(|word| f32::from_le_bytes(*word)).collect();
+    let stored = Box::new(SafeTensorsFiles::open(&[path]).unwrap());
+    let tensors = hf::quantized::open(&config("mxfp4"), stored).unwrap();
+    assert_eq!(tensors.entries()["edges_blocks"].shape, values.shape());
+    let dense: Vec<f32> = tensors.read("edges_blocks").unwrap().iter::<f32>().collect();
+    let packed = tensors.read_packed("edges_blocks").expect("MXFP4").dequantize();
+    // 0 has one sign here: all are equal as numbers, the infinite ones included.
+    assert!(dense == expected && packed == expected, "{dense:?}\n{expected:?}");
+    let sizes: Vec<f32> = expected.iter().map(|value| value.abs()).filter(|value| *value > 0.0).collect();
+    assert!(sizes.iter().any(|size| *size < f32::MIN_POSITIVE) && sizes.contains(&f32::INFINITY));
+}
+
+#[test]
 fn every_stored_tensor_is_part_of_one_weight_or_visible() {
     for (name, _) in CASES {
         let stored = SafeTensorsFiles::open(&[case(name).join("model.safetensors")]).unwrap();
@@ -150,7 +182,8 @@ fn every_stored_tensor_is_part_of_one_weight_or_visible() {
         all.sort();
         let right: Vec<String> = stored.entries().keys().cloned().collect();
         assert_eq!(all, right, "{name}");
-        assert!(parts.len() >= 6 && parts.values().all(|parts| parts.len() >= 2), "{name}");
+        let least = if name == "mxfp4" { 2 } else { 6 };
+        assert!(parts.len() >= least && parts.values().all(|parts| parts.len() >= 2), "{name}");
     }
     // Older files of bitsandbytes have no `quant_method`.
     let method =
@@ -231,6 +264,37 @@ fn malformed_folders_are_refused_with_the_file_and_the_tensor_or_the_key() {
     check(changed("nf4", remove("weight.absmax")), ["up_proj.weight.absmax`", "missing"]);
     check(changed("nf4", remove("weight.quant_state.bitsandbytes__nf4")), ["up_proj.weight.quant_state", "missing"]);
     check(changed("int8", remove("SCB")), ["up_proj.SCB`", "missing"]);
+    let without_scales = changed("mxfp4", |tensors, _| drop(tensors.remove(&format!("{EXPERTS}.down_proj_scales"))));
+    check(
+        without_scales,
+        ["down_proj_scales`: missing", "`model.layers.0.mlp.experts.down_proj_blocks` is stored with it"],
+    );
+    let without_blocks = changed("mxfp4", |tensors, _| drop(tensors.remove(&format!("{EXPERTS}.down_proj_blocks"))));
+    check(without_blocks, ["down_proj_scales", "unexpected"]);
+    let with_form = |part: &'static str, dtype: Dtype, shape: [usize; 3]| {
+        changed("mxfp4", move |tensors, _| {
+            let bytes = vec![120; shape.iter().product::<usize>() * dtype.bitsize() / 8];
+            tensors.insert(format!("{EXPERTS}.down_proj_{part}"), (dtype, shape.to_vec(), bytes));
+        })
+    };
+    check(
+        with_form("scales", Dtype::U8, [3, 32, 2]),
+        ["down_proj_scales`", "expected the shape [3, 32, 3], found [3, 32, 2]"],
+    );
+    check(with_form("scales", Dtype::I8, [3, 32, 3]), ["down_proj_scales`", "expected the type U8, found I8"]);
+    check(
+        with_form("blocks", Dtype::U8, [3, 32, 48]),
+        ["down_proj_blocks`", "[…, out, groups, 16], found [3, 32, 48]"],
+    );
+    let with_nan = changed("mxfp4", |tensors, _| {
+        tensors.get_mut(&format!("{EXPERTS}.down_proj_scales")).unwrap().2[7] = 255;
+    });
+    check(with_nan, ["down_proj_scales`", "expected numbers, found NaN (255) for group 7"]);
+    check(option("mxfp4", "group_size", json!(16)), ["config.json", "quantization_config.group_size"]);
+    check(
+        option("mxfp4", "modules_to_not_convert", json!(["model.layers.0.mlp.experts"])),
+        ["proj_blocks`", "quantization_config.modules_to_not_convert[0] excludes `model.layers.0.mlp.experts`"],
+    );
     check(option("nf4", "load_in_8bit", json!(true)), ["config.json", "quantization_config.load_in_4bit"]);
     check(option("nf4", "bnb_4bit_quant_storage", json!("bfloat16")), ["config.json", "quant_storage"]);
     check(changed("gptq-act-order", remove("g_idx")), ["up_proj.g_idx`", "missing"]);
@@ -275,7 +339,7 @@ fn a_transposed_linear_layer_is_refused() {
 
 #[test]
 fn a_quantized_model_is_saved_as_a_plain_one() {
-    for name in ["gptq-asymmetric", "gptq-act-order", "fp8-blocks", "nf4"] {
+    for name in ["gptq-asymmetric", "gptq-act-order", "fp8-blocks", "nf4", "mxfp4"] {
         for dtype in [None, Some(WeightDtype::F32)] {
             let loaded = load_case(name, &Device::flex(), WeightPrecision::Keep);
             let home = tempfile::tempdir().unwrap();

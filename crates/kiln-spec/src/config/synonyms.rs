@@ -60,6 +60,7 @@ const SYNONYMS: &[Synonym] = &[
         &["intermediate_size", "d_ff", "ffn_dim", "ffn_hidden_size", "n_inner", "hidden_dim", "dim_ff"],
     ),
     synonym("activation", &["hidden_act", "act", "act_fn", "activation_function"]),
+    synonym("clamped_swiglu", &["swiglu_oai", "gpt_oss_swiglu", "swiglu_limit", "clipped_swiglu"]),
     synonym("num_experts", &["num_local_experts", "n_experts", "n_routed_experts", "experts"]),
     synonym("top_k", &["num_experts_per_tok", "n_experts_used", "experts_per_token", "k"]),
     // Positions, norms, junctions.

@@ -13,7 +13,7 @@ use serde_json::Value;
 use std::path::PathBuf;
 
 /// Names of the test cases of decoders: at least two of different shapes for each family.
-pub const DECODERS: [&str; 61] = [
+pub const DECODERS: [&str; 63] = [
     "gpt2-tied",
     "gpt2-scaled",
     "gpt2-unscaled",
@@ -75,6 +75,8 @@ pub const DECODERS: [&str; 61] = [
     "mamba2-biases",
     "lfm2-mixed",
     "lfm2-biases",
+    "gpt_oss-windows",
+    "gpt_oss-tied",
 ];
 
 pub struct Case {

@@ -188,7 +188,9 @@ fn what_a_family_cannot_say_is_refused_by_its_key() {
 
 #[test]
 fn keys_of_published_files_give_the_defaults_of_their_class() {
-    // ModernBERT-base, Mamba-Codestral-7B, electra-small-generator, distilbert-base-uncased, and the older keys of LFM2.
+    // ModernBERT-base, Mamba-Codestral-7B, electra-small-generator, distilbert-base-uncased, the older keys of LFM2, and
+    // gpt-oss-120b, whose router has another loss than its class.
+    let layer_type = |layer| if layer % 2 == 0 { "sliding_attention" } else { "full_attention" };
     let files = [
         json!({
             "model_type": "modernbert", "architectures": ["ModernBertForMaskedLM"], "attention_bias": false,
@@ -223,6 +225,20 @@ fn keys_of_published_files_give_the_defaults_of_their_class() {
             "full_attn_idxs": (0..32).collect::<Vec<_>>(), "num_heads": 32, "rope_theta": 1000000.0, "tie_embedding": true,
             "tie_word_embeddings": false, "use_pos_enc": true, "vocab_size": 65536,
         }),
+        json!({
+            "model_type": "gpt_oss", "architectures": ["GptOssForCausalLM"], "attention_bias": true, "attention_dropout": 0.0,
+            "experts_per_token": 4, "head_dim": 64, "hidden_act": "silu", "hidden_size": 2880, "initial_context_length": 4096,
+            "initializer_range": 0.02, "intermediate_size": 2880,
+            "layer_types": (0..36).map(layer_type).collect::<Vec<_>>(), "max_position_embeddings": 131072,
+            "num_attention_heads": 64, "num_experts_per_tok": 4, "num_hidden_layers": 36, "num_key_value_heads": 8,
+            "num_local_experts": 128, "output_router_logits": false,
+            "quantization_config": { "quant_method": "mxfp4", "modules_to_not_convert": [
+                "model.layers.*.self_attn", "model.layers.*.mlp.router", "model.embed_tokens", "lm_head"] },
+            "rms_norm_eps": 1e-05, "rope_scaling": { "beta_fast": 32.0, "beta_slow": 1.0, "factor": 32.0,
+                "original_max_position_embeddings": 4096, "rope_type": "yarn", "truncate": false },
+            "rope_theta": 150000, "sliding_window": 128, "swiglu_limit": 7.0, "tie_word_embeddings": false,
+            "use_cache": true, "vocab_size": 201088,
+        }),
     ];
     for file in files {
         let default = read_config(&json!({ "model_type": file["model_type"] })).unwrap().1;
@@ -246,6 +262,8 @@ fn fields_that_contradict_each_other_are_refused_by_name() {
         ("modernbert", "layer_types", json!(["full_attention"]), "layer_types"),
         ("modernbert", "classifier_pooling", json!("max"), "classifier_pooling"),
         ("electra", "embedding_size", json!(0), "embedding_size"),
+        ("gpt_oss", "layer_types", json!(vec!["chunked_attention"; 36]), "layer_types[0]"),
+        ("gpt_oss", "hidden_act", json!("gelu"), "hidden_act"),
     ];
     for (family, key, value, path) in cases {
         let mut json = json!({ "model_type": family });

@@ -1,5 +1,5 @@
 //! Files of mixtures of experts: a tensor for each map of each expert, or stacked tensors for all, as transformers 5 has them in
-//! memory.
+//! memory. gpt-oss has stacked tensors in its folders too.
 
 use crate::families::case::Case;
 use burn::tensor::TensorData;
@@ -61,6 +61,50 @@ fn stacked_experts_are_the_same_model() {
         let exchanged: StateDict = tensors.into_iter().map(|(name, data)| (exchange(name), data)).collect();
         let other = load(&case, stacked(exchanged)).unwrap();
         assert_ne!(values(&other), values(&model), "{}", case.name);
+    }
+}
+
+/// The tensors of gpt-oss with one for each map of each expert, `[out, in]`: `gate_up_projs.0.weight`. Such files, which
+/// adapters are trained on, name the router `router.linear`.
+fn single_gpt_oss(tensors: StateDict) -> StateDict {
+    let mut single = StateDict::new();
+    for (name, data) in tensors {
+        let Some((base, map)) = name.split_once("_proj").filter(|_| name.contains(".mlp.experts.")) else {
+            single.insert(name.replace(".mlp.router.", ".mlp.router.linear."), data);
+            continue;
+        };
+        let end = if map == "_bias" { "bias" } else { "weight" };
+        let shape = data.shape()[1..].to_vec();
+        let values: Vec<f32> = data.iter::<f32>().collect();
+        for (expert, values) in values.chunks(shape.iter().product()).enumerate() {
+            let one = match shape[..] {
+                [rows, columns] => {
+                    let transposed = (0..rows * columns).map(|at| values[at % rows * columns + at / rows]).collect();
+                    TensorData::new::<f32, _>(transposed, [columns, rows])
+                }
+                _ => TensorData::new(values.to_vec(), shape.clone()),
+            };
+            single.insert(format!("{base}_projs.{expert}.{end}"), one);
+        }
+    }
+    single
+}
+
+#[test]
+fn single_experts_of_gpt_oss_are_the_same_model() {
+    for case in ["gpt_oss-windows", "gpt_oss-tied"].map(Case::open) {
+        let tensors = single_gpt_oss(single(&case));
+        let (up, bias) =
+            ("model.layers.0.mlp.experts.gate_up_projs.1.weight", "model.layers.1.mlp.experts.down_projs.0.bias");
+        assert!(tensors.contains_key(up) && tensors.contains_key(bias), "{:?}", tensors.keys());
+        let model = load(&case, tensors.clone()).unwrap_or_else(|error| panic!("{}: {error}", case.name));
+        assert_eq!(values(&model), values(&case.load(&device()).model), "{}", case.name);
+        for name in [up, bias] {
+            let mut incomplete = tensors.clone();
+            incomplete.remove(name);
+            let error = load(&case, incomplete).unwrap_err();
+            assert!(error.contains(name), "{}: {error}", case.name);
+        }
     }
 }
 

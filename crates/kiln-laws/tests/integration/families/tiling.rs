@@ -167,6 +167,8 @@ fn a_slice_that_is_off_by_one_is_found() {
         ("gpt2-tied", "blocks.0.attention.k.bias"),
         ("gpt_neox-serial", "blocks.0.attention.v.weight"),
         ("bloom-tied", "blocks.0.attention.q.bias"),
+        ("gpt_oss-tied", "blocks.0.feed_forward.experts.up.weight"),
+        ("gpt_oss-tied", "blocks.0.feed_forward.experts.gate.bias"),
     ] {
         assert_no_tiling(case, |bound| slice(bound, parameter, |slice| slice.start += 1));
         assert_no_tiling(case, |bound| slice(bound, parameter, |slice| slice.width -= 1));
@@ -179,6 +181,21 @@ fn a_slice_that_is_off_by_one_is_found() {
         };
         assert_no_tiling(case, |bound| slice(bound, "blocks.0.attention.k.weight", whole));
         assert_no_tiling(case, |bound| slice(bound, "blocks.0.attention.k.weight", |slice| slice.groups -= 1));
+    }
+}
+
+#[test]
+fn outputs_that_alternate_are_not_those_that_follow_each_other() {
+    for end in ["weight", "bias"] {
+        assert_other_logits("gpt_oss-windows", |bound| {
+            let names = ["gate", "up"].map(|map| format!("blocks.0.feed_forward.experts.{map}.{end}"));
+            for (i, name) in names.iter().enumerate() {
+                let slice = bound.binding(name).layout.slice.as_mut().expect("a slice");
+                assert_eq!((slice.groups, slice.start, slice.width, slice.group_size), (20, i, 1, 2));
+                *slice = Slice::contiguous(slice.axis, 20 * i, 20, 40);
+            }
+            assert_eq!(bound.faults(), Vec::<String>::new(), "they still tile the file");
+        });
     }
 }
 

@@ -78,8 +78,8 @@ fn activations_equal_those_of_pytorch() {
         PositionConfig::None(NoOptions {})
             .init(&build_context(&PositionConfig::default()), &mut Initializer::new(0, &device()))
     };
-    check("gelu_erf", none(), &[], |_, x| Activation::Gelu.apply(x));
-    check("gelu_tanh", none(), &[], |_, x| Activation::GeluTanh.apply(x));
+    check("gelu_erf", none(), &[], |_, x| Activation::GELU.apply(x));
+    check("gelu_tanh", none(), &[], |_, x| Activation::GELU_TANH.apply(x));
     let file = Fixture::open("norms");
     let [erf, tanh] = ["gelu_erf.output", "gelu_tanh.output"].map(|name| file.tensor::<3>(name, &device()));
     assert!(max_abs_diff(&erf, &tanh) > 10.0 * TOLERANCE, "the two would not be told apart");
@@ -88,7 +88,7 @@ fn activations_equal_those_of_pytorch() {
 #[test]
 fn the_gated_mlp_equals_that_of_pytorch() {
     let config =
-        PartConfig::GatedMlp(GatedMlpConfig { intermediate: Some(12), activation: Activation::Silu, bias: false });
+        PartConfig::GatedMlp(GatedMlpConfig { intermediate: Some(12), activation: Activation::SILU, bias: false });
     let part = config.init(&build_context(&PositionConfig::default()), &mut Initializer::new(0, &device().autodiff()));
     let weights = [("gate.weight", "gate"), ("up.weight", "up"), ("down.weight", "down")];
     check("swiglu", part, &weights, |part: &Part, x| {

@@ -89,8 +89,8 @@ impl Key {
 /// Writes the name of an activation, if the architecture states it. llama.cpp computes a name that it does not know as GELU; its
 /// `relu` has no gate, so that it is left out, and refused when the file is read back.
 fn write_activation(hole: &str, holes: &Holes, out: &mut GgufMetadata) {
-    let activation = serde_json::from_value(holes.get(hole).clone()).unwrap_or(Activation::Relu);
-    if let Some(key) = out.gguf.renamed_key(hole).filter(|_| activation != Activation::Relu) {
+    let activation = serde_json::from_value(holes.get(hole).clone()).unwrap_or(Activation::RELU);
+    if let Some(key) = out.gguf.renamed_key(hole).filter(|_| activation != Activation::RELU) {
         out.set(key, activation::name(activation));
     }
 }

@@ -193,7 +193,7 @@ impl<'a> GgufFields<'a> {
         }
     }
 
-    /// Checks keys that say again what other keys say: sizes of heads, and that a decoder is causal.
+    /// Checks keys that say again what other keys say: sizes of heads, the width of experts, and that a decoder is causal.
     pub(super) fn check_implied_keys(&self, holes: &Holes) -> Result<(), ValidationError> {
         let or = |hole: &str, default: usize| if holes.get(hole).is_null() { default } else { holes.integer(hole) };
         let heads = holes.integer("heads").max(1);
@@ -208,6 +208,10 @@ impl<'a> GgufFields<'a> {
         }
         self.require("attention.key_length", key_width)?;
         self.require("attention.value_length", value_width)?;
+        // In a model without other feed-forward parts, the width of the experts is stated under both names.
+        if holes.get("intermediate").is_null() && !holes.get("expert_intermediate").is_null() {
+            self.require("feed_forward_length", holes.integer("expert_intermediate"))?;
+        }
         match self.flag("attention.causal")? {
             Some(causal) if causal != self.is_causal => {
                 Err(self.unsupported("attention.causal", self.is_causal, causal))

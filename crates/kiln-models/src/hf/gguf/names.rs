@@ -31,6 +31,10 @@ pub(in crate::hf) const UNIT_OFFSET: Groups =
 pub(in crate::hf) const NORMS_AFTER_PARTS: Groups =
     &[OUTER, SEPARATE_QKV, FUSED_QKV, ATTENTION, FEED_FORWARD, NORMS_AFTER];
 
+/// A norm before each part; that of the feed-forward part has the name of a norm after attention.
+pub(in crate::hf) const NORM_BETWEEN: Groups =
+    &[OUTER, SEPARATE_QKV, FUSED_QKV, ATTENTION, FEED_FORWARD, NORMS_BETWEEN];
+
 /// A norm after each sum, as in BERT.
 pub(in crate::hf) const NORMS_AFTER_SUMS: Groups =
     &[OUTER, SEPARATE_QKV, FUSED_QKV, ATTENTION, FEED_FORWARD, POST_NORMS];
@@ -92,6 +96,7 @@ const HEAD_QK_NORMS: &[Name] = &[
 const ATTENTION: &[Name] = &[
     same("position", "position_embd"),
     linear("blocks.{i}.attention.o", "blk.{i}.attn_output"),
+    same("blocks.{i}.attention.sink", "blk.{i}.attn_sinks.weight"),
     same("blocks.{i}.attention.q_norm", "blk.{i}.attn_q_norm"),
     same("blocks.{i}.attention.k_norm", "blk.{i}.attn_k_norm"),
 ];
@@ -147,6 +152,12 @@ const NORMS_AFTER: &[Name] = &[
     same("norm", "output_norm"),
     same("blocks.{i}.attention_norm", "blk.{i}.post_attention_norm"),
     same("blocks.{i}.feed_forward_norm", "blk.{i}.post_ffw_norm"),
+];
+
+const NORMS_BETWEEN: &[Name] = &[
+    same("norm", "output_norm"),
+    same("blocks.{i}.attention_norm", "blk.{i}.attn_norm"),
+    same("blocks.{i}.feed_forward_norm", "blk.{i}.post_attention_norm"),
 ];
 
 const POST_NORMS: &[Name] = &[

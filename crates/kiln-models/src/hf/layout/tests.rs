@@ -51,6 +51,34 @@ fn slices_of_a_fused_matrix_are_put_together_again() {
 }
 
 #[test]
+fn outputs_that_alternate_in_each_matrix_of_a_stack_are_put_together_again() {
+    // Two matrices with 3 inputs and the outputs of two parameters in turn, 4 of each.
+    for (axis, shape, transposed) in [(2, [2, 3, 8], false), (1, [2, 8, 3], true)] {
+        let at = |matrix: usize, input: usize, output: usize| match transposed {
+            false => 24 * matrix + 8 * input + output,
+            true => 24 * matrix + 3 * output + input,
+        };
+        for dtype in DTYPES {
+            let file = TensorData::new((0..48).map(|i| i as f32).collect::<Vec<_>>(), shape).convert_dtype(dtype);
+            let layouts = [0, 1].map(|start| TensorLayout {
+                transposed,
+                slice: Some(Slice { axis, groups: 4, start, width: 1, group_size: 2 }),
+                ..TensorLayout::default()
+            });
+            let parameters = layouts.map(|layout| layout.extract(file.clone()));
+            for (start, parameter) in parameters.iter().enumerate() {
+                assert_eq!((parameter.shape().to_vec(), parameter.dtype()), (vec![2, 3, 4], dtype));
+                let places = (0..24).map(|i| at(i / 12, i / 4 % 3, 2 * (i % 4) + start) as f32);
+                assert_eq!(values(parameter), places.collect::<Vec<_>>());
+            }
+            let pairs = layouts.iter().zip(parameters);
+            let tensor = pairs.fold(None, |tensor, (layout, parameter)| Some(layout.insert(parameter, tensor)));
+            assert_eq!(tensor, Some(file));
+        }
+    }
+}
+
+#[test]
 fn a_slice_of_columns_is_a_part_of_each_row() {
     let layout = TensorLayout { slice: Some(Slice::contiguous(1, 2, 2, 6)), ..TensorLayout::default() };
     assert_eq!(layout.file_shape(&[2, 2]), [2, 6]);

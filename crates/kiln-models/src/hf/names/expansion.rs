@@ -133,11 +133,13 @@ impl Expansion<'_> {
             let path = format!("{}{}", pattern.replace("{i}", layer), found.end);
             self.shapes.get(path.as_str()).and_then(|shape| shape.last().copied()).unwrap_or(0)
         });
+        let outputs: Vec<usize> = outputs.collect();
         let groups = match name.fusion {
             Fusion::Sequential => 1,
             Fusion::ByHead => self.head_counts(found.layer())[1].max(1),
+            Fusion::Alternating => outputs[index].max(1),
         };
-        let widths: Vec<usize> = outputs.map(|width| width / groups).collect();
+        let widths: Vec<usize> = outputs.iter().map(|width| width / groups).collect();
         let start = widths[..index].iter().sum();
         Slice { axis, groups, start, width: widths[index], group_size: widths.iter().sum() }
     }

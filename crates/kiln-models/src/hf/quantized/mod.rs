@@ -10,6 +10,7 @@
 //! | `awq` | `awq` | 4 bits, packed along the outputs in an interleaved order |
 //! | `fp8` | `fp8` | 8-bit floats with a scale for each block or one for the matrix |
 //! | `bitsandbytes` | `bitsandbytes` | 4-bit indices into a table with a scale for each block; 8 bits with a scale for each row |
+//! | `mxfp4` | `mxfp4` | 4-bit floats with a power of two for each 32 inputs |
 //!
 //! A logical matrix is read in packed form ([`TensorSource::read_packed`]) if one of ggml's block formats holds its values
 //! exactly. Otherwise it is read as floats of the type in which the reference dequantizes, rounded once. `integer_groups` has
@@ -24,6 +25,7 @@ mod bitsandbytes;
 mod fp8;
 mod gptq;
 mod integer_groups;
+mod mxfp4;
 mod options;
 mod packed_integers;
 mod stored;
@@ -53,7 +55,7 @@ pub struct QuantMethod {
 }
 
 /// All methods.
-pub const METHODS: &[QuantMethod] = &[gptq::METHOD, awq::METHOD, fp8::METHOD, bitsandbytes::METHOD];
+pub const METHODS: &[QuantMethod] = &[gptq::METHOD, awq::METHOD, fp8::METHOD, bitsandbytes::METHOD, mxfp4::METHOD];
 
 /// The options of a method.
 struct QuantOptions<'a> {

@@ -33,7 +33,7 @@ pub struct GatedMlpConfig {
 
 impl Default for GatedMlpConfig {
     fn default() -> Self {
-        Self { intermediate: None, activation: Activation::Silu, bias: false }
+        Self { intermediate: None, activation: Activation::SILU, bias: false }
     }
 }
 
@@ -78,7 +78,8 @@ impl Variant for GatedMlp {
     }
 
     fn check(config: &GatedMlpConfig, _build: &BuildContext, path: &str) -> Result<(), ValidationError> {
-        check_intermediate(config.intermediate, path)
+        check_intermediate(config.intermediate, path)?;
+        config.activation.check(&format!("{path}.activation"))
     }
 
     fn init(config: &GatedMlpConfig, build: &BuildContext, init: &mut Initializer) -> Self {
@@ -97,7 +98,7 @@ impl Variant for GatedMlp {
 impl Layer for GatedMlp {
     fn forward(&self, x: Tensor<3>, cx: &mut Context) -> Tensor<3> {
         let (gate, up) = (self.gate.forward_with(x.clone(), cx), self.up.forward_with(x, cx));
-        let out = match self.down.as_floats().filter(|_| self.activation == Activation::Silu) {
+        let out = match self.down.as_floats().filter(|_| self.activation == Activation::SILU) {
             Some((weight, bias)) => add_bias(gated_linear(gate, up, weight), bias),
             None => self.down.forward_with(self.activation.apply_gated(gate, up), cx),
         };

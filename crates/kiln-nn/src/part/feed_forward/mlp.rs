@@ -31,7 +31,7 @@ pub struct MlpConfig {
 
 impl Default for MlpConfig {
     fn default() -> Self {
-        Self { intermediate: None, activation: Activation::Gelu, bias: true }
+        Self { intermediate: None, activation: Activation::GELU, bias: true }
     }
 }
 
@@ -62,7 +62,8 @@ impl Variant for Mlp {
     }
 
     fn check(config: &MlpConfig, _build: &BuildContext, path: &str) -> Result<(), ValidationError> {
-        super::gated_mlp::check_intermediate(config.intermediate, path)
+        super::gated_mlp::check_intermediate(config.intermediate, path)?;
+        config.activation.check_ungated(&format!("{path}.activation"))
     }
 
     fn init(config: &MlpConfig, build: &BuildContext, init: &mut Initializer) -> Self {

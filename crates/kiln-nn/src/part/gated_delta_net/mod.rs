@@ -145,7 +145,7 @@ impl Layer for GatedDeltaNet {
         let ([b, t, _], e) = (x.dims(), self.head_dims()[1]);
         let out = self.run_scan(x.clone(), cx).swap_dims(1, 2).reshape([b, t * self.heads, e]);
         let out = self.norm.forward(out).reshape([b, t, self.heads * e]);
-        let out = self.o.forward_with(Activation::Silu.apply_gated(self.gate.forward_with(x, cx), out), cx);
+        let out = self.o.forward_with(Activation::SILU.apply_gated(self.gate.forward_with(x, cx), out), cx);
         cx.dropout("out", self.dropout, out)
     }
 

@@ -111,7 +111,7 @@ impl Layer for GatedLinearAttention {
         let [b, t, _] = x.dims();
         let out = self.run_scan(x.clone(), cx).swap_dims(1, 2).reshape([b, t * self.heads, self.head_dims()[1]]);
         let out = self.norm.forward(out).reshape([b, t, self.heads * self.head_dims()[1]]);
-        let out = self.o.forward_with(Activation::Silu.apply_gated(self.gate.forward_with(x, cx), out), cx);
+        let out = self.o.forward_with(Activation::SILU.apply_gated(self.gate.forward_with(x, cx), out), cx);
         cx.dropout("out", self.dropout, out)
     }
 

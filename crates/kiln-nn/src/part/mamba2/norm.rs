@@ -29,8 +29,8 @@ impl GatedRmsNorm {
     /// Norm of `x [B, T, I]` with `gate [B, T, I]`.
     pub fn forward(&self, x: Tensor<3>, gate: Tensor<3>) -> Tensor<3> {
         match self.norm_before_gate {
-            true => Activation::Silu.apply_gated(gate, self.normalize(x)),
-            false => self.normalize(Activation::Silu.apply_gated(gate, x)),
+            true => Activation::SILU.apply_gated(gate, self.normalize(x)),
+            false => self.normalize(Activation::SILU.apply_gated(gate, x)),
         }
     }
 
