@@ -2,11 +2,14 @@
 # requires-python = ">=3.11"
 # dependencies = ["torch==2.15.0", "numpy==2.4.6", "safetensors==0.8.0"]
 # ///
-"""Write tiny models whose layers share values, keys or residual streams, computed by the formulas of the papers in PyTorch.
+"""Write tiny models computed by the formulas of the papers in PyTorch: layers that share values, keys or residual streams, and
+relative position representations and grouped rotary positions.
 
     python tools/fixtures_layers.py --out crates/kiln-laws/fixtures/layers
 
 Value residual: 2410.17897. Cross-layer attention: 2405.12981. Hyper-connections: 2409.19606, equations 1 to 14 and algorithm 2.
+Manifold-constrained hyper-connections: 2512.24880, equations 7 to 9. Relative position representations: 1803.02155, equations 3 and 4.
+Self-Extend: 2401.01325.
 
 Each file has the tensors `weights.<name>` under Kiln's names (matrices as [in, out]), `tokens` [2, 9], `logits` [18, vocabulary],
 `cotangent`, and `gradients.<name>`, the gradients of sum(logits * cotangent). Its metadata has the configuration of the model
@@ -27,6 +30,8 @@ from fixtures import differs, normal
 
 HIDDEN, HEADS, KV_HEADS, WIDTH, INNER, VOCAB, LAYERS, ROWS, LENGTH = 8, 4, 2, 2, 10, 12, 4, 2, 9
 EPS = 1e-6
+DISTANCE = 2
+ITERATIONS = 20
 
 
 def rms(x, weight):
@@ -37,10 +42,11 @@ def layer_norm(x, weight, bias):
     return torch.nn.functional.layer_norm(x, x.shape[-1:], weight, bias, 1e-5)
 
 
-def rotate(x):
+def rotate(x, at=None):
     """Rotary positions of x [B, H, T, D]: coordinates i and i + D/2 are a pair, frequency 10000^(-2i/D)."""
     half = x.shape[-1] // 2
-    angles = torch.arange(x.shape[2], dtype=x.dtype)[:, None] * 10000.0 ** (-torch.arange(half, dtype=x.dtype) / half)
+    at = torch.arange(x.shape[2]) if at is None else at
+    angles = at.to(x.dtype)[:, None] * 10000.0 ** (-torch.arange(half, dtype=x.dtype) / half)
     cos, sin, first, second = angles.cos(), angles.sin(), x[..., :half], x[..., half:]
     return torch.cat([first * cos - second * sin, second * cos + first * sin], -1)
 
@@ -52,11 +58,15 @@ def split(x, heads):
 class Formula:
     """A decoder of `LAYERS` blocks, each attention and a gated MLP under pre-norm."""
 
-    def __init__(self, sources=None, value_residual=False, streams=1, dynamic=False):
+    def __init__(self, sources=None, value_residual=False, streams=1, dynamic=False, manifold=False, relative=(), grouped=None):
         self.rotates = sources is not None
+        # Window and group size of grouped rotary positions.
+        self.grouped = grouped
         self.sources = sources or {}
         self.value_residual = value_residual
-        self.streams, self.dynamic = streams, dynamic
+        self.streams, self.dynamic, self.manifold = streams, dynamic, manifold
+        # The sides that relative position representations are added to: "key", "value".
+        self.relative = relative
 
     # --- the stack ---
 
@@ -76,6 +86,8 @@ class Formula:
         if self.streams == 1:
             return h + branch(h[:, :, 0])[:, :, None]
         own = lambda key: self.w[f"{name}_streams.{key}"]
+        if self.manifold:
+            return self.constrained(h, own, branch)
         alpha, beta = own("static_alpha"), own("static_beta")
         if self.dynamic:
             normed = layer_norm(h, own("dynamic.norm.weight"), own("dynamic.norm.bias"))
@@ -85,6 +97,20 @@ class Formula:
             alpha, beta = alpha.expand(*h.shape[:2], -1, -1), beta.expand(*h.shape[:2], -1)
         mixed = torch.einsum("btij,btim->btjm", alpha, h)
         return mixed[:, :, 1:] + torch.einsum("bti,btm->btim", beta, branch(mixed[:, :, 0]))
+
+    def constrained(self, h, own, branch):
+        """Equations 3 and 7 to 9 of manifold-constrained hyper-connections over h [B, T, n, M]."""
+        n = self.streams
+        flat = rms(h.flatten(2), torch.ones(n * HIDDEN, dtype=h.dtype))
+        ends = (n, 2 * n, 2 * n + n * n)
+        asked = [own("alpha")[i] * (flat @ own("phi")[:, start:end]) + own("bias")[start:end]
+                 for i, (start, end) in enumerate(zip((0, *ends), ends))]
+        pre, post, matrix = asked[0].sigmoid(), 2 * asked[1].sigmoid(), asked[2].unflatten(-1, (n, n)).exp()
+        for _ in range(ITERATIONS):
+            matrix = matrix / matrix.sum(-2, keepdim=True)
+            matrix = matrix / matrix.sum(-1, keepdim=True)
+        output = branch(torch.einsum("bti,btim->btm", pre, h))
+        return torch.einsum("btij,btjm->btim", matrix, h) + torch.einsum("bti,btm->btim", post, output)
 
     # --- the sublayers ---
 
@@ -107,9 +133,22 @@ class Formula:
             self.keys_values[layer] = key, value
         key, value = (tensor.repeat_interleave(HEADS // KV_HEADS, 1) for tensor in (key, value))
         scores = query @ key.transpose(-1, -2) / math.sqrt(WIDTH)
+        at = torch.arange(LENGTH)
+        if self.grouped:
+            window, size = self.grouped
+            far_query = rotate(split(x @ own("q.weight"), HEADS), at // size + window - window // size)
+            far_key = rotate(split(x @ own("k.weight"), KV_HEADS), at // size).repeat_interleave(HEADS // KV_HEADS, 1)
+            far = far_query @ far_key.transpose(-1, -2) / math.sqrt(WIDTH)
+            scores = torch.where(at[:, None] - at[None] < window, scores, far)
+        row = (at[None] - at[:, None]).clamp(-DISTANCE, DISTANCE) + DISTANCE
+        if "key" in self.relative:
+            scores = scores + torch.einsum("bhid,ijd->bhij", query, self.w["position.key"][row]) / math.sqrt(WIDTH)
         seen = torch.ones(LENGTH, LENGTH, dtype=torch.bool).tril()
         weights = scores.masked_fill(~seen, -math.inf).softmax(-1)
-        return (weights @ value).transpose(1, 2).flatten(2) @ own("o.weight")
+        out = weights @ value
+        if "value" in self.relative:
+            out = out + torch.einsum("bhij,ijd->bhid", weights, self.w["position.value"][row])
+        return out.transpose(1, 2).flatten(2) @ own("o.weight")
 
     def feed_forward(self, layer, x):
         own = lambda key: self.w[f"blocks.{layer}.feed_forward.{key}.weight"]
@@ -119,6 +158,8 @@ class Formula:
 
     def shapes(self):
         yield "embedding", (VOCAB, HIDDEN)
+        for side in self.relative:
+            yield f"position.{side}", (2 * DISTANCE + 1, WIDTH)
         for layer in range(LAYERS):
             name = f"blocks.{layer}"
             yield f"{name}.attention.q.weight", (HIDDEN, HEADS * WIDTH)
@@ -139,6 +180,11 @@ class Formula:
 
     def stream_shapes(self, name):
         n = self.streams
+        if self.manifold:
+            yield f"{name}.phi", (n * HIDDEN, 2 * n + n * n)
+            yield f"{name}.alpha", (3,)
+            yield f"{name}.bias", (2 * n + n * n,)
+            return
         yield f"{name}.static_alpha", (n, n + 1)
         yield f"{name}.static_beta", (n,)
         if self.dynamic:
@@ -178,6 +224,19 @@ def streams(rate, dynamic):
     return Formula(streams=rate, dynamic=dynamic), PLAIN | {"residual_streams": connections}
 
 
+def manifold(rate):
+    connections = {"manifold_hyper_connections": {"expansion_rate": rate, "sinkhorn_iterations": ITERATIONS}}
+    return Formula(streams=rate, manifold=True), PLAIN | {"residual_streams": connections}
+
+
+def relative(*sides):
+    position = {"shaw": {"max_relative_position": DISTANCE, "values": "value" in sides}}
+    return Formula(relative=sides), PLAIN | {"position": position}
+
+
+def self_extend(window, size):
+    position = {"self_extend": {"neighbor_window": window, "group_size": size, "rotary": {"theta": 10000.0}}}
+    return Formula({}, grouped=(window, size)), PLAIN | {"position": position}
 
 MODELS = {
     "value_residual": (Formula(value_residual=True), config([{"repeat": LAYERS, "sublayers": sublayers({"value_residual": {}})}])),
@@ -190,6 +249,11 @@ MODELS = {
     "streams_dynamic_2": streams(2, True),
     "streams_static_4": streams(4, False),
     "streams_dynamic_4": streams(4, True),
+    "streams_manifold_2": manifold(2),
+    "streams_manifold_4": manifold(4),
+    "shaw_keys": relative("key"),
+    "shaw_keys_values": relative("key", "value"),
+    "self_extend": self_extend(4, 3),
 }
 
 
@@ -207,7 +271,7 @@ def fixture(index, formula, described):
     tensors = {f"weights.{name}": weight.float() for name, weight in (weights | missing).items()}
     tensors |= {f"gradients.{name}": gradient for name, gradient in zip(leaves, gradients)}
     tensors |= {"tokens": tokens, "logits": logits.detach(), "cotangent": cotangent}
-    metadata = {"config": json.dumps(described), "control": json.dumps(PLAIN | {"position": described["position"]}), "names": json.dumps(sorted(weights))}
+    metadata = {"config": json.dumps(described), "control": json.dumps(PLAIN | {"position": "rotary" if formula.rotates else "none"}), "names": json.dumps(sorted(weights))}
     return to_bytes({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata)
 
 

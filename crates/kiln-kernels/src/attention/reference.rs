@@ -26,7 +26,11 @@ pub fn attend(call: AttentionCall, hook: Option<WeightsHook>) -> AttentionOutput
     if let Some(dropout) = &call.dropout {
         weights = dropout.apply(weights);
     }
+    let value_bias = call.bias.as_ref().and_then(|bias| bias.value_bias(&weights, &call.block_mask));
     let mut out = grouped_matmul(weights, call.value);
+    if let Some(value_bias) = value_bias {
+        out = out + value_bias;
+    }
     if let Some(has_visible_key) = &dense.has_visible_key {
         out = out.clone() * has_visible_key.clone().cast(out.dtype());
     }
@@ -38,7 +42,8 @@ fn masked_scores(call: &AttentionCall) -> Tensor<4> {
     let scores = grouped_matmul(call.query.clone() * call.scale, call.key.clone().swap_dims(2, 3));
     let scores = match &call.bias {
         Some(bias) => {
-            let inputs = BiasInputs { query: &call.query, scores: &scores, block_mask: &call.block_mask };
+            let AttentionCall { query, key, scale, block_mask, .. } = call;
+            let inputs = BiasInputs { query, key, scale: *scale, scores: &scores, block_mask };
             let bias = bias.dense(inputs).cast(scores.dtype());
             scores + bias
         }

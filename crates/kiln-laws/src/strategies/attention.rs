@@ -10,15 +10,15 @@ use kiln_nn::{
     },
     position::{
         AlibiConfig, CopeConfig, LearnedPositionConfig, PositionConfig, RelativeBiasConfig, RotaryEmbeddingConfig,
-        RotaryScaling, SinusoidalPositionConfig, XPosConfig,
+        RotaryScaling, SelfExtendConfig, ShawConfig, SinusoidalPositionConfig, XPosConfig,
         rotary_scaling::{DynamicScaling, LinearScaling, Llama3Scaling, YarnScaling},
     },
 };
 use kiln_spec::config::NoOptions;
 use proptest::{option, prelude::*, sample::select};
 
-/// Position encoding of a stack. Those of T5 and CoPE are left out: their tables must fit the heads of an attention (see
-/// [`attention`]).
+/// Position encoding of a stack. Those of T5, CoPE and Shaw are left out: their tables must fit the heads of an attention (see
+/// [`attention`]). So is Self-Extend, which latent attention refuses.
 pub fn position() -> BoxedStrategy<PositionConfig> {
     prop_oneof![
         1 => Just(PositionConfig::None(NoOptions {})),
@@ -155,6 +155,8 @@ pub fn attention() -> BoxedStrategy<AttentionConfig> {
         position().prop_filter("only a stack adds positions to embeddings", |p| !p.is_added_to_embedding()),
         relative_bias().prop_map(PositionConfig::T5),
         (2usize..6).prop_map(|npos_max| PositionConfig::Cope(CopeConfig { npos_max, head_dim: None })),
+        shaw().prop_map(PositionConfig::Shaw),
+        self_extend().prop_map(PositionConfig::SelfExtend),
     ];
     let source = prop_oneof![
         2 => Just(AttentionSource::default()),
@@ -186,5 +188,23 @@ fn relative_bias() -> impl Strategy<Value = RelativeBiasConfig> {
         max_distance: 6,
         bidirectional: Some(bidirectional),
         heads: None,
+    })
+}
+
+/// Relative position representations of short distances, of keys or of keys and values.
+fn shaw() -> impl Strategy<Value = ShawConfig> {
+    (1usize..4, any::<bool>()).prop_map(|(max_relative_position, values)| ShawConfig {
+        max_relative_position,
+        values,
+        head_dim: None,
+    })
+}
+
+/// Rotary positions of frequencies that a few tokens show, grouped beyond a short window.
+fn self_extend() -> impl Strategy<Value = SelfExtendConfig> {
+    (1usize..5, 1usize..4, any::<bool>()).prop_map(|(neighbor_window, group_size, interleaved)| SelfExtendConfig {
+        neighbor_window,
+        group_size,
+        rotary: RotaryEmbeddingConfig { theta: 100.0, interleaved, ..RotaryEmbeddingConfig::default() },
     })
 }

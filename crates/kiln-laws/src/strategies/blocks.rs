@@ -19,7 +19,7 @@ use kiln_nn::{
         gated_linear_attention::GatedLinearAttentionConfig,
         mamba2::Mamba2Config,
     },
-    streams::{HyperConnectionsConfig, ResidualStreamsConfig},
+    streams::{HyperConnectionsConfig, ManifoldHyperConnectionsConfig, ResidualStreamsConfig},
 };
 use kiln_spec::config::NoOptions;
 use proptest::{collection::vec, option, prelude::*, sample::select};
@@ -56,13 +56,20 @@ pub fn junction() -> BoxedStrategy<JunctionConfig> {
     .boxed()
 }
 
-/// Any residual streams: one in three of five cases, otherwise hyper-connections of one, two or four streams.
+/// Any residual streams: one in half of the cases, otherwise hyper-connections of one, two or four streams, constrained or not.
 pub fn residual_streams() -> BoxedStrategy<ResidualStreamsConfig> {
     let options = (select(vec![1, 2, 2, 4]), any::<[bool; 2]>(), norm());
     let connections = options.prop_map(|(expansion_rate, [dynamic, tanh], norm)| {
         ResidualStreamsConfig::HyperConnections(HyperConnectionsConfig { expansion_rate, dynamic, tanh, norm })
     });
-    prop_oneof![3 => Just(ResidualStreamsConfig::default()), 2 => connections].boxed()
+    let constrained = (select(vec![1, 2, 4]), select(vec![1, 5])).prop_map(|(expansion_rate, sinkhorn_iterations)| {
+        ResidualStreamsConfig::Manifold(ManifoldHyperConnectionsConfig {
+            expansion_rate,
+            sinkhorn_iterations,
+            norm_eps: 1e-3,
+        })
+    });
+    prop_oneof![3 => Just(ResidualStreamsConfig::default()), 2 => connections, 1 => constrained].boxed()
 }
 
 /// Any norm, and a residual multiplier in one of three cases.

@@ -186,7 +186,8 @@ impl ModelConfig {
 
 /// Whether a position encoding changes queries and keys, not only embeddings or scores.
 fn acts_on_keys(position: &PositionConfig) -> bool {
-    !position.is_added_to_embedding() && !position.has_score_bias() && !matches!(position, PositionConfig::None(_))
+    let is_bias_alone = position.has_score_bias() && !position.transforms_keys();
+    !position.is_added_to_embedding() && !is_bias_alone && !matches!(position, PositionConfig::None(_))
 }
 
 /// The layer whose keys and values a layer reads: the nearest one before it, or the last one of the block that is named.

@@ -100,7 +100,7 @@ impl ParameterPath {
             ["sublayers", s, "junction", "norm", rest @ ..] | ["sublayers", s, "junction", rest @ ..] => {
                 format!("{prefix}.{}_norm.{}", role(roles, s, "0"), rest.join("."))
             }
-            ["sublayers", s, "streams", "mixing", rest @ ..] => {
+            ["sublayers", s, "streams", "mixing", rest @ ..] | ["sublayers", s, "streams", rest @ ..] => {
                 format!("{prefix}.{}_streams.{}", role(roles, s, "0"), rest.join("."))
             }
             ["sublayers", s, "part_norms", p, rest @ ..] => {

@@ -12,6 +12,8 @@
 //! | ALiBi | scores, in tile | | 2108.12409 |
 //! | T5 | scores, in tile | `weight [buckets, H]`, shared by the layers | 1910.10683 |
 //! | CoPE | scores, reference | `weight [positions, D]`, shared by heads and layers | 2405.18719 |
+//! | Shaw | scores and outputs, reference | `key [2k + 1, D]`, `value [2k + 1, D]`, shared by heads and layers | 1803.02155 |
+//! | Self-Extend | queries and keys, and scores, reference | | 2401.01325 |
 //!
 //! An attention inherits the encoding of its stack or has its own (not one that is added to embeddings). Positions count from
 //! 0 in each document. Cross-attention has no position: its keys are tokens of another sequence.
@@ -25,6 +27,8 @@ mod learned;
 mod no_position;
 mod rotary;
 pub mod rotary_scaling;
+mod self_extend;
+mod shaw;
 mod sinusoidal;
 pub mod t5;
 mod xpos;
@@ -35,6 +39,8 @@ pub use learned::{LearnedPosition, LearnedPositionConfig};
 pub use no_position::NoPosition;
 pub use rotary::{RotaryEmbedding, RotaryEmbeddingConfig};
 pub use rotary_scaling::RotaryScaling;
+pub use self_extend::{SelfExtend, SelfExtendConfig};
+pub use shaw::{Shaw, ShawConfig};
 pub use sinusoidal::{SinusoidalPosition, SinusoidalPositionConfig};
 pub use t5::{RelativeBias, RelativeBiasConfig};
 pub use xpos::{XPos, XPosConfig};
@@ -107,6 +113,12 @@ pub trait PositionNeeds {
         false
     }
 
+    /// Whether an encoding that adds a bias to the scores transforms queries and keys too. Layers that share keys must then have
+    /// the same encoding.
+    fn transforms_keys(&self) -> bool {
+        false
+    }
+
     /// Whether it has parameters that attention layers alone read: without a layer that uses them they would have no gradient.
     fn has_attention_parameters(&self) -> bool {
         false
@@ -132,6 +144,10 @@ crate::variants! {
         "t5" => T5(RelativeBias),
         /// Contextual position encoding (CoPE, 2405.18719): positions count the keys that a query's gates let through.
         "cope" => Cope(Cope),
+        /// Relative position representations (1803.02155): trained vectors for each distance, added to keys and values.
+        "shaw" => Shaw(Shaw),
+        /// Rotary positions, grouped beyond a window (Self-Extend, 2401.01325): longer texts without training.
+        "self_extend" => SelfExtend(SelfExtend),
     }
 }
 

@@ -13,13 +13,13 @@
 //!
 //! n = 1 is the plain residual connection, without parameters.
 
-use super::StreamConnection;
+use super::{StreamConnection, StreamNeeds, check_rate};
 use crate::{
     context::Context,
     init::Initializer,
     junction::SublayerFn,
     norm::{LayerNormConfig, Norm, NormConfig},
-    variant::{BuildContext, Card, Variant, invalid},
+    variant::{BuildContext, Card, Variant},
 };
 use burn::{
     module::{Module, Param},
@@ -28,9 +28,6 @@ use burn::{
 use kiln_spec::ValidationError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-/// Greatest number of streams: their mixing costs n² operations a value.
-const MAX_STREAMS: usize = 64;
 
 /// Initial value of the factors s of the dynamic part.
 const DYNAMIC_SCALE: f32 = 0.01;
@@ -52,6 +49,12 @@ pub struct HyperConnectionsConfig {
 impl Default for HyperConnectionsConfig {
     fn default() -> Self {
         Self { expansion_rate: 4, dynamic: true, tanh: true, norm: NormConfig::Layer(LayerNormConfig::default()) }
+    }
+}
+
+impl StreamNeeds for HyperConnectionsConfig {
+    fn count(&self) -> usize {
+        self.expansion_rate
     }
 }
 
@@ -97,10 +100,7 @@ impl Variant for HyperConnections {
     };
 
     fn check(config: &HyperConnectionsConfig, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
-        let rate = config.expansion_rate;
-        if rate == 0 || rate > MAX_STREAMS {
-            return invalid(path, "expansion_rate", format!("expected from 1 to {MAX_STREAMS} streams, found {rate}"));
-        }
+        check_rate(config.expansion_rate, path)?;
         config.norm.check(build, &format!("{path}.norm"))
     }
 

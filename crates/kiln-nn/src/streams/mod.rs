@@ -6,21 +6,31 @@
 //! |---|---|---|---|---|
 //! | single | 1 | h + f(h) | | 1512.03385 |
 //! | hyper-connections | n | Aᵣᵀ h + βᵀ f(Aₘᵀ h) | `static_alpha`, `static_beta`, … | 2409.19606 |
+//! | manifold-constrained | n | H_res h + H_postᵀ f(H_pre h) | `phi`, `alpha`, `bias` | 2512.24880 |
 //!
 //! A stack has n streams, which travel as one tensor `[B, T, n·M]`, so that blocks, depth rules and gradient checkpointing see one
 //! residual stream of another width. [`expand`] copies the embeddings into all streams, [`sum`] adds the streams before the
 //! final norm. With n = 1 neither adds an operation.
 //!
-//! Parameters are under `<role>_streams`, named after the sublayer's first part: `blocks.0.attention_streams.static_alpha`.
+//! Parameters are under `<role>_streams`, named after the sublayer's first part: `blocks.0.attention_streams.static_alpha`. A
+//! module of several parameters that is absent with one stream is the field `mixing`, which their names leave out.
+//!
+//! To add one: a file here and its list line below. The file implements [`StreamConnection`], its options [`StreamNeeds`].
 
 mod hyper_connections;
+mod manifold_hyper_connections;
 mod single;
 
 pub use hyper_connections::{HyperConnections, HyperConnectionsConfig};
+pub use manifold_hyper_connections::{ManifoldHyperConnections, ManifoldHyperConnectionsConfig};
 pub use single::SingleStream;
 
-use crate::{context::Context, junction::SublayerFn};
+use crate::{context::Context, junction::SublayerFn, variant::invalid};
 use burn::tensor::Tensor;
+use kiln_spec::ValidationError;
+
+/// Greatest number of streams: their mixing costs n² operations a value.
+const MAX_STREAMS: usize = 64;
 
 /// Residual connection of a sublayer.
 pub trait StreamConnection {
@@ -29,13 +39,23 @@ pub trait StreamConnection {
     fn forward(&self, x: Tensor<3>, cx: &mut Context, branch: SublayerFn) -> Tensor<3>;
 }
 
+/// What the options of a residual connection ask of the model.
+pub trait StreamNeeds {
+    /// Returns the number n of streams.
+    fn count(&self) -> usize {
+        1
+    }
+}
+
 crate::variants! {
     /// Residual connections of the sublayers: one residual stream, or several that are mixed.
-    ResidualStreams, ResidualStreamsConfig: dyn StreamConnection {
+    ResidualStreams, ResidualStreamsConfig: dyn StreamConnection, config: dyn StreamNeeds {
         /// One stream: x + f(x) (1512.03385).
         "single" => Single(SingleStream),
         /// Hyper-connections: several streams, mixed by trained weights before and after each sublayer (2409.19606).
         "hyper_connections" => HyperConnections(HyperConnections),
+        /// Manifold-constrained hyper-connections (mHC, 2512.24880): the streams are mixed by doubly stochastic matrices.
+        "manifold_hyper_connections" => Manifold(ManifoldHyperConnections),
     }
 }
 
@@ -45,14 +65,12 @@ impl Default for ResidualStreamsConfig {
     }
 }
 
-impl ResidualStreamsConfig {
-    /// Returns the number n of streams.
-    pub fn count(&self) -> usize {
-        match self {
-            Self::Single(_) => 1,
-            Self::HyperConnections(connections) => connections.expansion_rate,
-        }
+/// Checks a number of streams.
+fn check_rate(rate: usize, path: &str) -> Result<(), ValidationError> {
+    if rate == 0 || rate > MAX_STREAMS {
+        return invalid(path, "expansion_rate", format!("expected from 1 to {MAX_STREAMS} streams, found {rate}"));
     }
+    Ok(())
 }
 
 /// Copies of `x` in n streams, `[B, T, M] → [B, T, n·M]`.

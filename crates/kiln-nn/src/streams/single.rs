@@ -1,6 +1,6 @@
 //! One residual stream: x + f(x) (1512.03385).
 
-use super::StreamConnection;
+use super::{StreamConnection, StreamNeeds};
 use crate::{
     context::Context,
     init::Initializer,
@@ -22,6 +22,8 @@ impl Variant for SingleStream {
         Self {}
     }
 }
+
+impl StreamNeeds for NoOptions {}
 
 impl StreamConnection for SingleStream {
     fn forward(&self, x: Tensor<3>, cx: &mut Context, branch: SublayerFn) -> Tensor<3> {

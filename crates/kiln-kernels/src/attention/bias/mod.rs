@@ -1,4 +1,4 @@
-//! Score biases: a number added to each score, before the score function.
+//! Score biases: a number added to each score, before the score function. Some add a vector to each value too.
 //!
 //! A bias is a type that implements [`ScoreBias`], in any crate. Defined here are biases by distance ([`DistanceBias`]), with
 //! the slopes of ALiBi ([`Slopes`]) and the buckets of T5 ([`Buckets`]).
@@ -23,6 +23,10 @@ use std::{fmt::Debug, sync::Arc};
 pub struct BiasInputs<'a> {
     /// Queries, `[B, H, T, D]`, not scaled.
     pub query: &'a Tensor<4>,
+    /// Keys, `[B, G, S, D]`: query head h reads group ⌊h G / H⌋.
+    pub key: &'a Tensor<4>,
+    /// Factor of the products q · k, divided by the temperature of the score function.
+    pub scale: f64,
     /// Products scale · q · k, `[B, H, T, S]`. Those of hidden keys are included.
     pub scores: &'a Tensor<4>,
     /// Visible keys, and positions of queries and keys.
@@ -36,6 +40,13 @@ pub trait ScoreBias: Debug + Send + Sync {
     /// # Panics
     /// If the bias needs positions and the mask has none.
     fn dense(&self, inputs: BiasInputs) -> Tensor<4>;
+
+    /// Returns what the bias adds to the outputs, `[B, H, T, E]`: the weighted sum Σ_j p_ij b_ij of vectors b_ij that are added
+    /// to the values. `weights` are p, `[B, H, T, S]`, after dropout. `None`: nothing. Only the reference kernel calls it: a
+    /// bias of values has no [`tile`](Self::tile).
+    fn value_bias(&self, _weights: &Tensor<4>, _block_mask: &BlockMask) -> Option<Tensor<4>> {
+        None
+    }
 
     /// Returns the bias in a tile; `None`: only the reference kernel computes it.
     fn tile(&self) -> Option<TileForm> {

@@ -18,7 +18,7 @@ use kiln_nn::{
     BuildContext, Context, Initializer,
     context::KeySource,
     part::attention::score::{AnyScore, ScoreConfig, TalkingHeadsConfig, TopKConfig},
-    position::{CopeConfig, Position, PositionConfig},
+    position::{CopeConfig, Position, PositionConfig, ShawConfig},
 };
 use kiln_spec::{Direction, Layout, Pattern, Random, plan::CachePolicy};
 use std::sync::Arc;
@@ -50,6 +50,11 @@ fn score(config: &ScoreConfig) -> AnyScore {
 
 fn cope(npos_max: usize) -> Position {
     let config = PositionConfig::Cope(CopeConfig { npos_max, head_dim: Some(WIDTH) });
+    config.init(&build_context(&config), &mut initializer())
+}
+
+fn shaw(max_relative_position: usize) -> Position {
+    let config = PositionConfig::Shaw(ShawConfig { max_relative_position, values: true, head_dim: Some(WIDTH) });
     config.init(&build_context(&config), &mut initializer())
 }
 
@@ -145,8 +150,10 @@ fn without_effect_they_are_the_softmax_to_the_bit() {
         }
         let inner = talking.valid();
         assert_eq!(with_score(&inner, &sides).into_data(), plain);
-        let zeros: ByPath<_> = values(&cope(4)).into_iter().map(|(path, data)| (path, zeroed(&data))).collect();
-        assert_eq!(with_position(&with_values(cope(4), &zeros).valid(), &sides).into_data(), plain);
+        for position in [cope(4), shaw(3)] {
+            let zeros: ByPath<_> = values(&position).into_iter().map(|(path, data)| (path, zeroed(&data))).collect();
+            assert_eq!(with_position(&with_values(position, &zeros).valid(), &sides).into_data(), plain);
+        }
     }
 }
 
@@ -219,6 +226,25 @@ fn gradients_equal_finite_differences() {
             assert!((slope - along).abs() < 1e-6 * along.abs().max(1.0), "{name} {at}: {slope} {along}");
         }
     }
+}
+
+/// Rows of distances that no pair of tokens has change nothing.
+#[test]
+fn rows_of_distances_that_do_not_occur_change_nothing() {
+    let sides = sides(&Fixture::open("attention_variants")).map(Tensor::inner);
+    let exact = shaw(TOKENS - 1);
+    let wide: ByPath<_> = values(&exact).into_iter().map(|(path, data)| (path, with_rows_around(&data, 2))).collect();
+    let [narrow, wide] = [exact, with_values(shaw(TOKENS + 1), &wide)].map(|position| position.valid());
+    assert_close(&with_position(&wide, &sides), &with_position(&narrow, &sides), 1e-12);
+    assert!(max_abs_diff(&with_position(&narrow, &sides), &run(&sides, softmax(), None)) > 1e-3);
+}
+
+/// A table `[N, WIDTH]` with `more` rows of ones before and after.
+fn with_rows_around(table: &TensorData, more: usize) -> TensorData {
+    let ones = vec![1.0f32; more * WIDTH];
+    let values = [ones.clone(), table.iter::<f32>().collect(), ones].concat();
+    let rows = values.len() / WIDTH;
+    TensorData::new(values, [rows, WIDTH])
 }
 
 /// CoPE depends on the content of the keys: the same tokens with other gates have other positions.

@@ -100,6 +100,24 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("position = { xpos = { scale_base = -1.0 } }", "position.xpos.scale_base", "above 0"),
     ("position = { xpos = { scale_base = 1e-3 } }", "position.xpos.scale_base", "32-bit"),
     ("position = { cope = { npos_max = 1 } }", "position.cope.npos_max", "2 to 65536"),
+    ("position = { self_extend = { group_size = 0 } }", "position.self_extend.group_size", "1 to 8192"),
+    ("position = { self_extend = { rotary = { theta = 1.0 } } }", "position.self_extend.rotary.theta", "above 1"),
+    (
+        "position = { self_extend = { rotary = { scaling = { dynamic = { factor = 2.0, original_max_position_embeddings = 8 } } } } }",
+        "position.self_extend.rotary.scaling.dynamic",
+        "other frequencies",
+    ),
+    ("position = { shaw = { max_relative_position = 0 } }", "position.shaw.max_relative_position", "1 to 8192"),
+    (
+        "residual_streams = { manifold_hyper_connections = { sinkhorn_iterations = 0 } }",
+        "residual_streams.manifold_hyper_connections.sinkhorn_iterations",
+        "1 to 100",
+    ),
+    (
+        "residual_streams = { manifold_hyper_connections = { norm_eps = 0.0 } }",
+        "residual_streams.manifold_hyper_connections.norm_eps",
+        "above 0",
+    ),
     (
         "position = 'cope'\nblocks = [{ sublayers = [{ parts = [{ attention = { position = 'none' } }] }] }]",
         "position.cope",

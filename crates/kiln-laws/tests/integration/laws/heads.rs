@@ -8,12 +8,9 @@ use kiln_laws::{
     strategies, values,
 };
 use kiln_models::{Model, ModelConfig, StateDict, load_state_dict};
-use kiln_nn::{
-    part::{
-        PartConfig,
-        attention::{AttentionSource, MultiHeadProjectionConfig, ProjectionConfig, QueryKeyNormScope},
-    },
-    position::PositionConfig,
+use kiln_nn::part::{
+    PartConfig,
+    attention::{AttentionSource, MultiHeadProjectionConfig, ProjectionConfig, QueryKeyNormScope},
 };
 use proptest::prelude::*;
 
@@ -26,7 +23,7 @@ fn heads(config: &mut ModelConfig) -> impl Iterator<Item = &mut MultiHeadProject
     parts.filter_map(|part| match part {
         PartConfig::Attention(attention) => {
             attention.source = AttentionSource::default();
-            attention.position.take_if(|p| matches!(p, PositionConfig::T5(_) | PositionConfig::Cope(_)));
+            attention.position.take_if(|position| position.has_attention_parameters());
             if !matches!(attention.projection, ProjectionConfig::Heads(_)) {
                 attention.projection = ProjectionConfig::Heads(MultiHeadProjectionConfig {
                     head_dim: Some(4),

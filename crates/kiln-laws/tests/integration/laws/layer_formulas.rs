@@ -1,4 +1,5 @@
-//! Layers that share values, keys or residual streams against the formulas of their papers in PyTorch.
+//! Layers that share values, keys or residual streams, relative position representations and grouped positions, against the formulas of their
+//! papers in PyTorch.
 //!
 //! Each file holds a tiny model, its logits and the gradients of all parameters; see `tools/fixtures_layers.py`.
 
@@ -9,11 +10,16 @@ use kiln_nn::Context;
 use kiln_spec::{Direction, Layout};
 
 /// The files.
-const MODELS: [&str; 7] = [
+const MODELS: [&str; 12] = [
+    "self_extend",
     "shared_pairs",
     "shared_with_all",
+    "shaw_keys",
+    "shaw_keys_values",
     "streams_dynamic_2",
     "streams_dynamic_4",
+    "streams_manifold_2",
+    "streams_manifold_4",
     "streams_static_2",
     "streams_static_4",
     "value_residual",

@@ -12,7 +12,8 @@ use kiln_models::{Model, ModelConfig, load_state_dict};
 use kiln_nn::{
     BuildContext, Context, Initializer,
     position::{
-        AlibiConfig, Position, PositionConfig, RotaryScaling, SinusoidalPositionConfig, alibi, rotary_scaling, t5,
+        AlibiConfig, Position, PositionConfig, RotaryEmbeddingConfig, RotaryScaling, SelfExtendConfig,
+        SinusoidalPositionConfig, alibi, rotary_scaling, t5,
     },
 };
 use kiln_spec::{Direction, Layout, config::NoOptions};
@@ -157,4 +158,22 @@ fn a_slope_changes_the_output() {
     assert!(apart.abs() > 1e-4, "{apart}");
     let chunked = block_on(equivalence::chunked_difference(&alibi, &[document], &[3])).expect("numbers");
     assert!(chunked < 1e-12, "{chunked}");
+}
+
+/// Self-Extend within its window, and with groups of one token, is RoPE to the bit; grouped positions are not.
+#[test]
+fn self_extend_within_its_window_equals_rotary_positions() {
+    let text = "vocab = 11\nhidden = 16\nblocks = [{ repeat = 2, sublayers = [{ parts = ['attention'] }] }]";
+    let mut config: ModelConfig = kiln_spec::config::parse(text, None).expect("legal");
+    config.resolve();
+    let document: Vec<u32> = (0..11).collect();
+    let rows = DocumentRows::packed(std::slice::from_ref(&document), Direction::Causal, 0);
+    let loss = |position| kiln_laws::loss::loss_value(&with_position(&config, position), &rows);
+    let grouped = |neighbor_window, group_size| {
+        let rotary = RotaryEmbeddingConfig::default();
+        loss(PositionConfig::SelfExtend(SelfExtendConfig { neighbor_window, group_size, rotary }))
+    };
+    let rotary = loss(PositionConfig::Rotary(RotaryEmbeddingConfig::default()));
+    assert_eq!([grouped(11, 4), grouped(2, 1)], [rotary; 2]);
+    assert!((grouped(2, 4) - rotary).abs() > 1e-6, "{} {rotary}", grouped(2, 4));
 }

@@ -54,7 +54,11 @@ fn run(model: &Model) -> (Tensor<3>, Vec<Tensor<4>>) {
 #[test]
 fn one_stream_is_the_plain_residual_connection() {
     let plain = model("");
-    for text in ["residual_streams = 'single'", "residual_streams = { hyper_connections = { expansion_rate = 1 } }"] {
+    for text in [
+        "residual_streams = 'single'",
+        "residual_streams = { hyper_connections = { expansion_rate = 1 } }",
+        "residual_streams = { manifold_hyper_connections = { expansion_rate = 1 } }",
+    ] {
         let one = model(text);
         assert_eq!(values(&one), values(&plain), "{text}");
         assert_eq!(data(run(&one).0), data(run(&plain).0), "{text}");
@@ -79,6 +83,22 @@ fn new_streams_equal_the_plain_stream() {
             // The final norm sees n times the stream: only its ε makes a difference.
             let apart = kiln_kernels::testing::max_abs_diff(&found, &hidden);
             assert!(apart <= 1e-5, "{text}: {apart:e}");
+        }
+    }
+}
+
+/// Manifold-constrained: each stream of a new model is the plain residual stream but for rounding, whatever n.
+#[test]
+fn new_constrained_streams_equal_the_plain_stream() {
+    let (_, plain) = run(&model(""));
+    for n in [2, 4, 5] {
+        let text = format!("residual_streams = {{ manifold_hyper_connections = {{ expansion_rate = {n} }} }}");
+        let (_, streams) = run(&model(&text));
+        for (all, one) in streams.into_iter().zip(&plain) {
+            for part in all.chunk(n, 3) {
+                let apart = kiln_kernels::testing::max_abs_diff(&part, one);
+                assert!(apart <= 1e-5, "{text}: {apart:e}");
+            }
         }
     }
 }
@@ -109,6 +129,15 @@ fn parameters_are_named_after_the_first_part() {
     ] {
         assert!(found.contains(&streams(name, shape)), "{name} of {found:?}");
     }
+}
+
+#[test]
+fn parameters_of_constrained_streams_are_named_after_the_first_part() {
+    let model = model("residual_streams = { manifold_hyper_connections = { expansion_rate = 3 } }");
+    let names = named_parameters(&model).into_iter().map(|name| (name.path, name.shape));
+    let found: Vec<_> = names.filter(|(path, _)| path.starts_with("blocks.1.feed_forward_streams.")).collect();
+    let expected = [("phi", vec![24, 15]), ("alpha", vec![3]), ("bias", vec![15])];
+    assert_eq!(found, expected.map(|(name, shape)| (format!("blocks.1.feed_forward_streams.{name}"), shape)));
 }
 
 /// Sublayer k reads stream k mod n.
