@@ -21,3 +21,16 @@ def logits(row):
 
 def ids(new):
     print(json.dumps({"ids": [int(token) for token in new]}))
+
+
+def depth_arguments():
+    """The arguments of a subject of `depth.py`."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("model")
+    parser.add_argument("--program", help="path of the program, of subjects that are one")
+    parser.add_argument("--prompt", required=True)
+    parser.add_argument("--depth", type=int, required=True, help="tokens of the prompt")
+    parser.add_argument("--tokens", type=int, required=True)
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--cache-dtype", choices=["f32", "f16"], default="f32")
+    return parser.parse_args()

@@ -89,6 +89,7 @@ pub mod packed;
 pub mod planner;
 pub mod recompute;
 pub mod rms_norm;
+pub mod roofline;
 pub mod rotary;
 pub mod scan;
 pub mod short_convolution;

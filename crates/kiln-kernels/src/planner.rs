@@ -95,7 +95,7 @@ impl PlannerInput {
             Kernel::Fused => fast && self.is_cpu_f32 && (self.tiles_known || !self.has_bias),
             Kernel::Paged => {
                 let decodes = self.keys_in_pages && self.num_queries == 1 && !self.needs_gradients;
-                fast && !self.is_not_softmax && self.is_cpu_f32 && decodes
+                fast && self.is_cpu_f32 && decodes
             }
         }
     }

@@ -23,6 +23,9 @@ pub unsafe trait F32x16: Copy {
     /// Register of sixteen bytes.
     type Bytes: Copy;
 
+    /// Number of sums that a loop keeps in registers, beside what it loads.
+    const SUMS: usize = 4;
+
     /// Sets all lanes to `value`.
     fn splat(value: f32) -> Self;
     /// Loads sixteen floats; no alignment is needed.
@@ -64,6 +67,12 @@ pub unsafe trait F32x16: Copy {
     fn sum4([a, b, c, d]: [Self; 4]) -> f32 {
         let one = Self::splat(1.0);
         a.mul_add(one, b).mul_add(one, c.mul_add(one, d)).sum()
+    }
+
+    /// Sums of the lanes of sixteen registers: lane i is [`sum`](Self::sum) of register i, to the bit.
+    #[inline(always)]
+    fn sum16(registers: [Self; 16]) -> Self {
+        Self::load(&registers.map(Self::sum))
     }
 
     /// Sum of the sixteen lanes as a tree: lane i + lane i + 8, then 4, 2 and 1 apart. Depth 4 bounds the rounding error.
@@ -175,3 +184,57 @@ macro_rules! dispatch_simd {
 }
 
 pub(crate) use dispatch_simd;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[inline(always)]
+    fn both_sums<const N: usize, S: F32x16>(rows: &[[f32; 16]; 16], out: &mut [[f32; 16]; 2]) {
+        let mut registers = [S::splat(0.0); 16];
+        for (register, row) in registers.iter_mut().zip(rows) {
+            *register = S::load(row);
+        }
+        S::sum16(registers).store(&mut out[0]);
+        for (out, register) in out[1].iter_mut().zip(registers) {
+            *out = register.sum();
+        }
+    }
+
+    /// Both sums by the instructions of the machine.
+    fn dispatched(rows: &[[f32; 16]; 16], out: &mut [[f32; 16]; 2]) {
+        const N: usize = 0;
+        dispatch_simd!(both_sums::<N>(rows: &[[f32; 16]; 16], out: &mut [[f32; 16]; 2]))
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn with_avx2(rows: &[[f32; 16]; 16], out: &mut [[f32; 16]; 2]) {
+        #[target_feature(enable = "avx2,f16c,fma")]
+        fn run(rows: &[[f32; 16]; 16], out: &mut [[f32; 16]; 2]) {
+            both_sums::<0, Avx2>(rows, out);
+        }
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c") {
+            // SAFETY: the machine has the features that `run` is compiled for.
+            #[allow(unsafe_code)]
+            unsafe {
+                run(rows, out);
+            }
+        }
+    }
+
+    #[test]
+    fn sixteen_sums_at_once_are_each_sum_to_the_bit() {
+        let value = |i: usize, k: usize| ((i * 16 + k) as f32 * 0.731).sin() * 3f32.powi((i + 5 * k) as i32 % 9 - 4);
+        let rows: [[f32; 16]; 16] = std::array::from_fn(|i| std::array::from_fn(|k| value(i, k)));
+        let mut portable = [[0.0; 16]; 2];
+        both_sums::<0, Portable>(&rows, &mut portable);
+        let mut runs = vec![portable; 2];
+        dispatched(&rows, &mut runs[0]);
+        #[cfg(target_arch = "x86_64")]
+        with_avx2(&rows, &mut runs[1]);
+        for [at_once, alone] in runs {
+            assert_eq!(at_once, portable[1]);
+            assert_eq!(alone, portable[1]);
+        }
+    }
+}

@@ -5,12 +5,14 @@ use super::{
     token_marks::TokenMarks,
 };
 use burn::tensor::{Device, Int, Tensor};
+use kiln_kernels::cpu::host_data;
 use kiln_spec::{
     Formula, Layout, TokenMark,
     formula::MarkField,
     pages::{MarkPage, PAGE_SIZE},
     plan::CachePolicy,
 };
+use std::sync::Arc;
 
 /// Marks of the keys of each row that a policy keeps.
 #[derive(Clone, Debug)]
@@ -89,13 +91,42 @@ impl KeyMarks {
     /// Returns the pages that the query of each row sees, by a formula. `None` if the rows have more than one query, or the
     /// host doesn't know the marks of all keys.
     pub fn visible_pages(&self, formula: &Formula, tokens: &TokenMarks) -> Option<Vec<VisiblePages>> {
-        let layout = tokens.layout().filter(|layout| layout.sequence_length() == 1 && self.members.is_none())?;
+        let layout = tokens.columns_layout().filter(|layout| layout.sequence_length() == 1)?;
+        let members = match &self.members {
+            Some(members) => Some(self.member_slots(members)?),
+            None => None,
+        };
+        let lengths = self.rows.columns().lengths().to_vec();
         let row = |row: usize| {
             let query = &layout.row(row)[0];
-            let pages = self.rows.pages(row).iter().map(|(number, page)| (number, page.visible_keys(formula, query)));
+            // A query that takes no part sees nothing.
+            let is_member = |key: usize| {
+                members.as_ref().is_none_or(|rows| rows[row][key / PAGE_SIZE] >> (key % PAGE_SIZE) & 1 == 1)
+            };
+            let takes_part = lengths[row].checked_sub(1).is_some_and(is_member);
+            let visible_keys = |(number, page): (usize, &Arc<MarkPage>)| {
+                let members = members.as_ref().map_or(u64::MAX, |rows| rows[row][number]);
+                (number, page.visible_keys(formula, query) & members)
+            };
+            let pages = self.rows.pages(row).iter().filter(|_| takes_part).map(visible_keys);
             VisiblePages { position: query.position, pages: pages.filter(|(_, visible)| *visible != 0).collect() }
         };
         Some((0..self.rows.num_rows()).map(row).collect())
+    }
+
+    /// Returns the keys that take part, by row and page: bit i for slot i. `None` on devices whose memory is not the host's.
+    fn member_slots(&self, members: &Tensor<2, Int>) -> Option<Vec<Vec<u64>>> {
+        let data = (members.device() == Device::flex()).then(|| host_data(members.clone().float()).convert::<f32>())?;
+        let (values, columns) = (data.as_slice::<f32>().ok()?, self.rows.columns());
+        let num_pages = columns.keys().last().map_or(0, |key| key / PAGE_SIZE + 1);
+        let row = |values: &[f32]| {
+            let mut slots = vec![0; num_pages];
+            for (key, value) in columns.keys().zip(values) {
+                slots[key / PAGE_SIZE] |= u64::from(*value != 0.0) << (key % PAGE_SIZE);
+            }
+            slots
+        };
+        Some(values.chunks(columns.count().max(1)).map(row).collect())
     }
 
     /// Returns the marks of a page.

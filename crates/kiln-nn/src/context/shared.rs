@@ -5,6 +5,8 @@
 //! | first values | the first attention layer of a stack | layers with a value residual (2410.17897) |
 //! | keys and values | an attention layer | layers that share them (cross-layer attention, 2405.12981) |
 //!
+//! In decoding keys and values may be published as the pages of the layer's cache. All readers read the same pages.
+//!
 //! Which layer publishes and which ones read follows from the configuration of the stack: [`LayerLinks`].
 //!
 //! Each reader reads through a barrier that is chained to the reader before it, so that a published tensor gets its gradients
@@ -12,7 +14,7 @@
 //! readers within a block, because a recomputed block is one reader of the outer graph; see [`crate::autograd_order`].
 
 use super::Context;
-use crate::autograd_order::graph_barrier;
+use crate::{autograd_order::graph_barrier, part::attention::PagedKeyValue};
 use burn::tensor::Tensor;
 use kiln_spec::plan::CachePolicy;
 use std::collections::{BTreeMap, btree_map::Entry};
@@ -60,12 +62,14 @@ pub(crate) struct SharedStore {
     published: BTreeMap<SharedTensor, Tensor<4>>,
     /// Tensors that the running block has published or read, at the end of the chain of its readers.
     in_block: BTreeMap<SharedTensor, Tensor<4>>,
+    /// Keys and values in pages, by the number of their layer. No gradient flows through pages.
+    pages: BTreeMap<usize, PagedKeyValue>,
 }
 
 impl SharedStore {
     /// Returns a store in which earlier blocks have published these tensors.
     pub(super) fn with_published(tensors: SharedValues) -> Self {
-        Self { published: tensors.into_iter().collect(), in_block: BTreeMap::new() }
+        Self { published: tensors.into_iter().collect(), ..Self::default() }
     }
 
     /// Returns the store without its graph.
@@ -119,12 +123,22 @@ impl Context {
 
     /// Returns a tensor that an earlier layer of this stack has published. `None`: no layer has.
     pub fn read_shared(&mut self, name: SharedTensor) -> Option<Tensor<4>> {
-        let SharedStore { published, in_block } = &mut self.shared;
+        let SharedStore { published, in_block, .. } = &mut self.shared;
         let end = match in_block.entry(name) {
             Entry::Occupied(end) => end.into_mut(),
             Entry::Vacant(first) => first.insert(graph_barrier(next_link(published.get_mut(&name)?))),
         };
         Some(graph_barrier(next_link(end)))
+    }
+
+    /// Publishes the cache of layer `layer` for later layers of this stack, this call's tokens included.
+    pub(crate) fn publish_pages(&mut self, layer: usize, pages: PagedKeyValue) {
+        self.shared.pages.insert(layer, pages);
+    }
+
+    /// Returns the cache that layer `layer` has published. `None`: it has not, or it has published tensors.
+    pub(crate) fn read_shared_pages(&self, layer: usize) -> Option<PagedKeyValue> {
+        self.shared.pages.get(&layer).cloned()
     }
 
     /// Runs a stack, whose layers see what they publish themselves and nothing that other stacks publish.

@@ -5,6 +5,9 @@
 //! heads that share the key-value head. Its result is Σ exp(s − m) v, Σ exp(s − m) and m, the greatest score. The results
 //! of a row's chunks are merged in ascending order (2205.14135, section 3.1; split over keys as in 2311.01282, section 3).
 //!
+//! Scores that are no softmax may depend on all keys of a row, as the bias of sigmoids does. They take three steps: the scores of
+//! all chunks, the weights of each row ([`TileScore::weights`]), and the sums over each chunk, added in ascending order.
+//!
 //! Chunk borders are multiples of 512 keys of the row itself. The result of a row is therefore the same to the bit for any
 //! batch and number of threads.
 //!
@@ -26,9 +29,9 @@ use super::{
 };
 use crate::cpu::host_data;
 use burn::tensor::{Tensor, TensorData};
-use chunk::{Chunk, ChunkPage, HeadSlice, Partial, attend_f16, attend_f32};
+use chunk::{Chunk, ChunkPage, HeadSlice, Partial, Work, attend_f16, attend_f32};
 use kiln_spec::{TokenMark, pages::PAGE_SIZE};
-use page::{PageValue, PageValues};
+use page::{LANES, PageLine, PageValues};
 use rayon::prelude::*;
 use std::sync::Arc;
 
@@ -77,9 +80,9 @@ pub struct PagedCall<'a> {
     pub bias: Option<Arc<dyn ScoreBias>>,
     /// Factor of the products q · k.
     pub scale: f64,
-    /// Score function that works in a tile: a softmax.
+    /// Score function that works in a tile.
     pub score: Arc<dyn Score>,
-    /// Whether the log-sum-exp is returned too.
+    /// Whether the log-sum-exp of a softmax is returned too.
     pub needs_log_sum_exp: bool,
 }
 
@@ -102,9 +105,8 @@ impl Sizes {
 /// Paged attention; see the [module](self).
 ///
 /// # Panics
-/// If shapes don't match, the score isn't a softmax, score or bias don't work in a tile, or the query isn't f32 on flex.
+/// If shapes don't match, score or bias don't work in a tile, or the query isn't f32 on flex.
 pub fn attend(call: PagedCall) -> AttentionOutput {
-    assert!(call.score.is_softmax(), "paged attention computes a softmax");
     let score = call.score.tile().expect("a score function that works in a tile");
     let value = call.layout.tensors[call.value];
     let [rows, heads, queries, width] = call.query.dims();
@@ -133,8 +135,11 @@ pub fn attend(call: PagedCall) -> AttentionOutput {
     AttentionOutput {
         out: Tensor::from_data(TensorData::new(out, [rows, heads, 1, sizes.value_width]), &device),
         log_sum_exp: call
-            .needs_log_sum_exp
-            .then(|| Tensor::from_data(TensorData::new(log_sum_exp, [rows, heads, 1]), &device)),
+            .score
+            .is_softmax()
+            .then_some(log_sum_exp)
+            .filter(|_| call.needs_log_sum_exp)
+            .map(|values| Tensor::from_data(TensorData::new(values, [rows, heads, 1]), &device)),
     }
 }
 
@@ -164,13 +169,13 @@ struct PagedTerms<'a> {
 }
 
 /// Output `[B, H, E]` and log-sum-exp `[B, H]`. One task for each row, key-value head and chunk.
-fn attend_rows<'a, E: PageValue + 'a>(
+fn attend_rows<'a, E: PageLine + 'a>(
     call: &PagedCall<'a>,
     queries: &[f32],
     terms: &PagedTerms,
     sizes: Sizes,
-    attend_chunk: fn(&Chunk<E>, &mut Partial),
-    values: impl Fn(&'a Page) -> &'a [E] + Sync,
+    attend_chunk: fn(&Chunk<E>, Work),
+    lines: impl Fn(&'a Page) -> &'a [E] + Sync,
 ) -> (Vec<f32>, Vec<f32>) {
     let chunks: Vec<(usize, &[VisiblePage])> = call
         .rows
@@ -183,36 +188,87 @@ fn attend_rows<'a, E: PageValue + 'a>(
     let tasks: Vec<(usize, usize)> =
         (0..chunks.len()).flat_map(|chunk| (0..sizes.kv_heads).map(move |group| (chunk, group))).collect();
     let r = sizes.heads_per_group();
-    let run = |(chunk, group): &(usize, usize)| {
+    let chunk_of = |(chunk, group): &(usize, usize)| {
         let (row, pages) = chunks[*chunk];
         let head = |tensor: usize| {
             let layout = call.layout.tensors[tensor];
-            HeadSlice { start: layout.offset + group * PAGE_SIZE * layout.stride, stride: layout.stride }
+            let stride = layout.stride / LANES;
+            HeadSlice { start: layout.offset / LANES + group * PAGE_SIZE * stride, stride }
         };
         let keys: Vec<HeadSlice> = call.keys.iter().map(|key| head(*key)).collect();
-        let width: usize = keys.iter().map(|key| key.stride).sum();
+        let width = keys.iter().map(|key| key.stride * LANES).sum();
         let first_head = group * r;
         let pages = pages.iter().map(|page| ChunkPage {
-            values: values(page.page),
+            lines: lines(page.page),
             visible: page.visible,
             bias: terms.page_bias(page, call.rows[row].position, [first_head, r, sizes.heads]),
         });
-        let chunk = Chunk {
+        Chunk {
             queries: &queries[(row * sizes.heads + first_head) * width..][..r * width],
             num_queries: r,
-            keys: &keys,
+            width,
             value: head(call.value),
             score: terms.score,
             pages: pages.collect(),
-        };
-        let mut partial = Partial::default();
-        attend_chunk(&chunk, &mut partial);
-        partial
+            keys,
+        }
     };
     let bytes_per_task = CHUNK_PAGES * call.layout.page_bytes() / sizes.kv_heads.max(1);
-    let partials: Vec<Partial> =
-        tasks.par_iter().with_min_len(MIN_BYTES_PER_JOB.div_ceil(bytes_per_task.max(1))).map(run).collect();
-    merge(&chunks, &partials, sizes)
+    let min_tasks = MIN_BYTES_PER_JOB.div_ceil(bytes_per_task.max(1));
+    if call.score.is_softmax() {
+        let run = |task: &(usize, usize)| {
+            let mut partial = Partial::default();
+            attend_chunk(&chunk_of(task), Work::Softmax(&mut partial));
+            partial
+        };
+        let partials: Vec<Partial> = tasks.par_iter().with_min_len(min_tasks).map(run).collect();
+        return merge(&chunks, &partials, sizes, true);
+    }
+    let run = |task: &(usize, usize)| {
+        let mut scores = Vec::new();
+        attend_chunk(&chunk_of(task), Work::Scores(&mut scores));
+        scores
+    };
+    let scores: Vec<Vec<f32>> = tasks.par_iter().with_min_len(min_tasks).map(run).collect();
+    let weights = row_weights(&chunks, scores, terms.score, sizes);
+    let run = |(task, weights): (&(usize, usize), &Vec<f32>)| {
+        let mut out = Vec::new();
+        let work = Work::Values { weights, columns: weights.len() / r, out: &mut out };
+        attend_chunk(&chunk_of(task), work);
+        Partial { out, max: vec![0.0; r], total: vec![0.0; r] }
+    };
+    let partials: Vec<Partial> = tasks.par_iter().zip(&weights).with_min_len(min_tasks).map(run).collect();
+    merge(&chunks, &partials, sizes, false)
+}
+
+/// Replaces the scores of each task, `[R, columns]`, by weights, which are computed from all scores of a row and head.
+fn row_weights(
+    chunks: &[(usize, &[VisiblePage])],
+    mut scores: Vec<Vec<f32>>,
+    score: &dyn TileScore,
+    sizes: Sizes,
+) -> Vec<Vec<f32>> {
+    let r = sizes.heads_per_group();
+    let mut rest = scores.as_mut_slice();
+    for row_chunks in chunks.chunk_by(|a, b| a.0 == b.0) {
+        let (row_tasks, others) = rest.split_at_mut(row_chunks.len() * sizes.kv_heads);
+        rest = others;
+        let of_query = |query: usize, scores: &[f32]| query * scores.len() / r..(query + 1) * scores.len() / r;
+        let heads = (0..sizes.heads).into_par_iter().map(|head| {
+            let tasks = row_tasks.iter().skip(head / r).step_by(sizes.kv_heads);
+            let mut row: Vec<f32> = tasks.flat_map(|scores| &scores[of_query(head % r, scores)]).copied().collect();
+            score.weights(&mut row);
+            row
+        });
+        for (head, row) in heads.collect::<Vec<_>>().into_iter().enumerate() {
+            let mut weights = row.into_iter();
+            for scores in row_tasks.iter_mut().skip(head / r).step_by(sizes.kv_heads) {
+                let range = of_query(head % r, scores);
+                scores[range].iter_mut().zip(&mut weights).for_each(|(score, weight)| *score = weight);
+            }
+        }
+    }
+    scores
 }
 
 impl PagedTerms<'_> {
@@ -234,8 +290,14 @@ impl PagedTerms<'_> {
 }
 
 /// Merges the chunks of each row in ascending order: o = Σ_c e^(m_c − m) o_c / Σ_c e^(m_c − m) l_c with m = max m_c, and
-/// L = m + ln of the denominator. Rows without a chunk: output 0, L = −∞.
-fn merge(chunks: &[(usize, &[VisiblePage])], partials: &[Partial], sizes: Sizes) -> (Vec<f32>, Vec<f32>) {
+/// L = m + ln of the denominator. Rows without a chunk: output 0, L = −∞. Sums of weights that are not normalized have m = 0 and
+/// are not divided.
+fn merge(
+    chunks: &[(usize, &[VisiblePage])],
+    partials: &[Partial],
+    sizes: Sizes,
+    normalize: bool,
+) -> (Vec<f32>, Vec<f32>) {
     let (e, r) = (sizes.value_width, sizes.heads_per_group());
     let mut out = vec![0.0; sizes.rows * sizes.heads * e];
     let mut log_sum_exp = vec![f32::NEG_INFINITY; sizes.rows * sizes.heads];
@@ -255,7 +317,9 @@ fn merge(chunks: &[(usize, &[VisiblePage])], partials: &[Partial], sizes: Sizes)
                 let values = &partial.out[query * (partial.out.len() / r)..];
                 out.iter_mut().zip(values).for_each(|(out, value)| *out += factor * value);
             }
-            out.iter_mut().for_each(|out| *out /= total);
+            if normalize {
+                out.iter_mut().for_each(|out| *out /= total);
+            }
             log_sum_exp[index] = greatest + total.ln();
         }
         first += row_chunks.len();

@@ -24,8 +24,39 @@ impl CacheDtype {
     }
 }
 
-/// Width of a vector register in values. Rows are padded with zeros to a multiple of it, so that kernels have no remainders.
+/// Values of a vector register. Rows are padded with zeros to a multiple of it, so that kernels have no remainders.
 pub(super) const LANES: usize = 16;
+
+/// Sixteen 32-bit values, one cache line: no load touches two.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(64))]
+pub(super) struct F32Line([f32; LANES]);
+
+/// Sixteen half-precision numbers, little-endian, half a cache line.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(32))]
+pub(super) struct F16Line([[u8; 2]; LANES]);
+
+/// Sixteen values of a page as the kernel reads them.
+pub(super) trait PageLine: Copy + Sync {
+    /// Loads the values into a register.
+    fn load<S: F32x16>(&self) -> S;
+}
+
+impl PageLine for F32Line {
+    #[inline(always)]
+    fn load<S: F32x16>(&self) -> S {
+        S::load(&self.0)
+    }
+}
+
+impl PageLine for F16Line {
+    #[inline(always)]
+    fn load<S: F32x16>(&self) -> S {
+        let (bytes, _) = self.0.as_flattened().as_chunks::<{ 2 * LANES }>();
+        S::load_f16(&bytes[0])
+    }
+}
 
 /// One cached tensor within a page: `[heads, PAGE_SIZE, stride]`, of which `width` values of a row are used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,17 +106,17 @@ impl PageLayout {
     /// Returns an empty page: all values are 0.
     pub fn new_page(&self) -> Page {
         Page(match self.dtype {
-            CacheDtype::F32 => PageValues::F32(vec![0.0; self.num_values]),
-            CacheDtype::F16 => PageValues::F16(vec![[0; 2]; self.num_values]),
+            CacheDtype::F32 => PageValues::F32(vec![F32Line([0.0; LANES]); self.num_values / LANES]),
+            CacheDtype::F16 => PageValues::F16(vec![F16Line([[0; 2]; LANES]); self.num_values / LANES]),
         })
     }
 
-    /// Range of the row of one head and slot.
-    fn row(&self, tensor: usize, head: usize, slot: usize) -> std::ops::Range<usize> {
-        let TensorLayout { heads, width, stride, offset } = self.tensors[tensor];
-        assert!(head < heads && slot < PAGE_SIZE, "a row of the page");
-        let start = offset + (head * PAGE_SIZE + slot) * stride;
-        start..start + width
+    /// Lines of the row of one head and slot, which has `width` values.
+    fn row(&self, [tensor, head, slot]: [usize; 3], width: usize) -> std::ops::Range<usize> {
+        let layout = self.tensors[tensor];
+        assert!(head < layout.heads && slot < PAGE_SIZE && width == layout.width, "a row of the page");
+        let start = (layout.offset + (head * PAGE_SIZE + slot) * layout.stride) / LANES;
+        start..start + layout.stride / LANES
     }
 }
 
@@ -93,14 +124,11 @@ impl PageLayout {
 #[derive(Clone, Debug)]
 pub struct Page(pub(super) PageValues);
 
-/// Half-precision number, little-endian.
-pub(super) type HalfBytes = [u8; 2];
-
 /// Values of a page.
 #[derive(Clone, Debug)]
 pub(super) enum PageValues {
-    F32(Vec<f32>),
-    F16(Vec<HalfBytes>),
+    F32(Vec<F32Line>),
+    F16(Vec<F16Line>),
 }
 
 impl Page {
@@ -108,15 +136,18 @@ impl Page {
     ///
     /// # Panics
     /// If the layout has no such row or `values` has another length.
-    pub fn write(&mut self, layout: &PageLayout, [tensor, head, slot]: [usize; 3], values: &[f32]) {
-        let range = layout.row(tensor, head, slot);
+    pub fn write(&mut self, layout: &PageLayout, row: [usize; 3], values: &[f32]) {
+        let (lines, values) = (layout.row(row, values.len()), values.chunks(LANES));
         match &mut self.0 {
-            PageValues::F32(page) => page[range].copy_from_slice(values),
-            PageValues::F16(page) => {
-                let row = &mut page[range];
-                assert_eq!(row.len(), values.len(), "the width of the tensor");
-                row.iter_mut().zip(values).for_each(|(half, value)| *half = f16::from_f32(*value).to_le_bytes());
+            PageValues::F32(page) => {
+                page[lines]
+                    .iter_mut()
+                    .zip(values)
+                    .for_each(|(line, values)| line.0[..values.len()].copy_from_slice(values));
             }
+            PageValues::F16(page) => page[lines].iter_mut().zip(values).for_each(|(line, values)| {
+                line.0.iter_mut().zip(values).for_each(|(half, value)| *half = f16::from_f32(*value).to_le_bytes());
+            }),
         }
     }
 
@@ -124,36 +155,15 @@ impl Page {
     ///
     /// # Panics
     /// If the layout has no such row or `out` has another length.
-    pub fn read(&self, layout: &PageLayout, [tensor, head, slot]: [usize; 3], out: &mut [f32]) {
-        let range = layout.row(tensor, head, slot);
+    pub fn read(&self, layout: &PageLayout, row: [usize; 3], out: &mut [f32]) {
+        let (lines, out) = (layout.row(row, out.len()), out.chunks_mut(LANES));
         match &self.0 {
-            PageValues::F32(page) => out.copy_from_slice(&page[range]),
-            PageValues::F16(page) => {
-                let row = &page[range];
-                assert_eq!(row.len(), out.len(), "the width of the tensor");
-                row.iter().zip(out).for_each(|(half, out)| *out = f16::from_le_bytes(*half).to_f32());
+            PageValues::F32(page) => {
+                page[lines].iter().zip(out).for_each(|(line, out)| out.copy_from_slice(&line.0[..out.len()]));
             }
+            PageValues::F16(page) => page[lines].iter().zip(out).for_each(|(line, out)| {
+                line.0.iter().zip(out).for_each(|(half, out)| *out = f16::from_le_bytes(*half).to_f32());
+            }),
         }
-    }
-}
-
-/// Value of a page as the kernel reads it.
-pub(super) trait PageValue: Copy + Sync {
-    /// Loads sixteen values into a register.
-    fn load16<S: F32x16>(values: &[Self; LANES]) -> S;
-}
-
-impl PageValue for f32 {
-    #[inline(always)]
-    fn load16<S: F32x16>(values: &[Self; LANES]) -> S {
-        S::load(values)
-    }
-}
-
-impl PageValue for HalfBytes {
-    #[inline(always)]
-    fn load16<S: F32x16>(values: &[Self; LANES]) -> S {
-        let (bytes, _) = values.as_flattened().as_chunks::<{ 2 * LANES }>();
-        S::load_f16(&bytes[0])
     }
 }

@@ -68,6 +68,35 @@ unsafe impl F32x16 for Avx2 {
     impl_byte_ops!();
 
     #[inline(always)]
+    fn sum16(x: [Self; 16]) -> Self {
+        // SAFETY: AVX. Loops, as a closure would be compiled without AVX where it is not inlined.
+        unsafe {
+            let (mut by8, mut by4, mut by2, mut by1) = (
+                [_mm256_setzero_ps(); 16],
+                [_mm256_setzero_ps(); 8],
+                [_mm256_setzero_ps(); 4],
+                [_mm256_setzero_ps(); 2],
+            );
+            for i in 0..16 {
+                by8[i] = _mm256_add_ps(x[i].0, x[i].1);
+            }
+            for i in 0..8 {
+                let (a, b) = (by8[i / 4 * 8 + i % 4], by8[i / 4 * 8 + i % 4 + 4]);
+                by4[i] = _mm256_add_ps(_mm256_blend_ps::<0xf0>(a, b), _mm256_permute2f128_ps::<0x21>(a, b));
+            }
+            for i in 0..4 {
+                let (a, b) = (by4[i / 2 * 4 + i % 2], by4[i / 2 * 4 + i % 2 + 2]);
+                by2[i] = _mm256_add_ps(_mm256_blend_ps::<0xcc>(a, b), _mm256_shuffle_ps::<0x4e>(a, b));
+            }
+            for i in 0..2 {
+                let (a, b) = (by2[2 * i], by2[2 * i + 1]);
+                let swapped = _mm256_permute_ps::<0xb1>(_mm256_blend_ps::<0x55>(a, b));
+                by1[i] = _mm256_add_ps(_mm256_blend_ps::<0xaa>(a, b), swapped);
+            }
+            Self(by1[0], by1[1])
+        }
+    }
+    #[inline(always)]
     fn splat(value: f32) -> Self {
         // SAFETY: AVX.
         unsafe { Self(_mm256_set1_ps(value), _mm256_set1_ps(value)) }
@@ -132,6 +161,34 @@ unsafe impl F32x16 for Avx2 {
 unsafe impl F32x16 for Avx512 {
     impl_byte_ops!();
 
+    /// Half of the 32 registers.
+    const SUMS: usize = 16;
+
+    #[inline(always)]
+    fn sum16(x: [Self; 16]) -> Self {
+        // SAFETY: AVX-512F. Loops, as a closure would be compiled without AVX-512 where it is not inlined.
+        unsafe {
+            let (mut by8, mut by4, mut by2) =
+                ([_mm512_setzero_ps(); 8], [_mm512_setzero_ps(); 4], [_mm512_setzero_ps(); 2]);
+            for i in 0..8 {
+                let (a, b) = (x[i].0, x[i + 8].0);
+                by8[i] = _mm512_add_ps(_mm512_mask_blend_ps(0xff00, a, b), _mm512_shuffle_f32x4::<0x4e>(a, b));
+            }
+            for i in 0..4 {
+                let (a, b) = (by8[i], by8[i + 4]);
+                let blended = _mm512_mask_blend_ps(0x0f0f, a, b);
+                let swapped = _mm512_shuffle_f32x4::<0xb1>(blended, blended);
+                by4[i] = _mm512_add_ps(_mm512_mask_blend_ps(0xf0f0, a, b), swapped);
+            }
+            for i in 0..2 {
+                let (a, b) = (by4[i], by4[i + 2]);
+                by2[i] = _mm512_add_ps(_mm512_mask_blend_ps(0xcccc, a, b), _mm512_shuffle_ps::<0x4e>(a, b));
+            }
+            let [a, b] = by2;
+            let swapped = _mm512_permute_ps::<0xb1>(_mm512_mask_blend_ps(0x5555, a, b));
+            Self(_mm512_add_ps(_mm512_mask_blend_ps(0xaaaa, a, b), swapped))
+        }
+    }
     #[inline(always)]
     fn splat(value: f32) -> Self {
         // SAFETY: AVX-512F.

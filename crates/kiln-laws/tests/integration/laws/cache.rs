@@ -1,9 +1,11 @@
 //! Caches keep the keys that the pattern needs and no others; decoding from them equals a whole forward pass.
 
+use burn::tensor::Tensor;
 use kiln_infer::{block_on, equivalence};
+use kiln_kernels::planner::Kernel;
 use kiln_laws::{device, parameters::to_f64, strategies};
 use kiln_models::{Model, ModelConfig};
-use kiln_nn::State;
+use kiln_nn::{State, context::Context};
 use kiln_spec::{Direction, pages::PAGE_SIZE, plan::CachePolicy};
 
 const WIDTH: usize = 8;
@@ -73,5 +75,36 @@ fn evicted_keys_change_no_output() {
                 assert!(apart <= 1e-10, "{pattern} {chunks:?}: {apart}");
             }
         }
+    }
+}
+
+/// Blocks whose attention layers have more than one form of keys in decoding: other scores than a softmax, keys of another
+/// layer, and keys of which the block leaves some out.
+const PAGED_BLOCKS: [&str; 4] = [
+    "{ sublayers = [{ parts = [{ attention = { score = 'sigmoid' } }] }] }",
+    "{ sublayers = [{ parts = ['attention'] }] }, { repeat = 2, sublayers = [{ parts = [{ attention = { source = 'shared' } }] }] }",
+    "{ sublayers = [{ parts = ['attention'] }] }, { sublayers = [{ parts = [{ attention = { source = 'shared', score = \
+     'sigmoid' } }] }] }",
+    "{ depth = { mixture_of_depths = { capacity = 0.5 } }, sublayers = [{ parts = ['attention'] }] }",
+];
+
+/// Decodes a token at a time on the CPU: only the paged kernel runs, and the outputs are those of a whole forward pass.
+#[test]
+fn decoding_reads_pages() {
+    for blocks in PAGED_BLOCKS {
+        let text = format!("vocab = {}\nhidden = 32\nblocks = [{blocks}]", strategies::VOCAB);
+        let mut config: ModelConfig = kiln_spec::config::parse(&text, None).expect("legal");
+        config.resolve();
+        let model = Model::init(&config, 3, &device());
+        let mut state = State::new(1);
+        for (i, id) in document(70).into_iter().enumerate() {
+            let mut cx = Context::resume(std::mem::take(&mut state), &[1], 1, Direction::Causal, &device());
+            model.forward(Tensor::from_data([[id as i32]], &device()), &mut cx);
+            assert_eq!(cx.used_kernels(), [Kernel::Paged], "{blocks}, token {i}");
+            state = cx.commit(&[1]).expect("a state");
+        }
+        let documents = [document(150), document(70)];
+        let apart = block_on(equivalence::chunked_difference(&model, &documents, &[1])).expect("numbers");
+        assert!(apart <= 1e-4, "{blocks}: {apart}");
     }
 }

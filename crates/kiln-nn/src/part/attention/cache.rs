@@ -65,7 +65,7 @@ pub fn extend_cache(new: KeyValue, policy: CachePolicy, cx: &mut Context) -> Key
     let all = match &mut cache {
         KeyValueCache::Paged(pages) => {
             pages.push(&new, &lengths);
-            let all = if is_first { new } else { pages.gather(&new) };
+            let all = if is_first { new } else { pages.gather(&new[0].device()) };
             pages.drop_unneeded();
             all
         }

@@ -28,6 +28,7 @@ pub mod score;
 mod source;
 mod value_residual;
 
+pub(crate) use cache::PagedKeyValue;
 pub use projection::{
     AnyProjection, LatentForm, LatentProjection, LatentProjectionConfig, MultiHeadProjection,
     MultiHeadProjectionConfig, PagedQuery, Projection, ProjectionConfig, QueryKeyNormConfig, QueryKeyNormScope,
@@ -50,6 +51,7 @@ use burn::{
 };
 use kiln_kernels::planner::{KernelPlan, PlannerInput, plan_attention};
 use kiln_spec::{Pattern, ValidationError};
+use paged_calls::SharedKeys;
 use prefix::TrainedPrefix;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -186,16 +188,23 @@ impl Layer for Attention {
         };
         let key_value = match keys {
             KeySource::OwnStream(_) if self.source.is_shared() => {
-                self.links.reads_key_value.and_then(|link| links::shared_key_value(link, &x, cx))
+                match self.links.reads_key_value.and_then(|link| self.shared_keys(link, &x, cx)) {
+                    Some(SharedKeys::Pages(pages)) => {
+                        return self.attend_pages(x, &pages, position.as_ref(), &mut transform, cx);
+                    }
+                    Some(SharedKeys::Tensors(tensors)) => Some(tensors),
+                    None => None,
+                }
             }
             KeySource::OwnStream(policy) => {
                 let new = self.projection.project_key_value(x.clone(), cx, &mut transform);
                 let new = self.link_values(new, cx);
-                if self.reads_pages(&new, cx) {
+                if self.reads_own_pages(&new, cx) {
                     let pages = cache::append_pages(new, policy, cx);
-                    let query = self.projection.project_paged_query(x, cx, &mut transform);
-                    let bias = position.as_ref().and_then(|p| p.bias(query.query.dims()[1], query.scale, cx));
-                    return self.attend_pages(query, &pages, bias, cx);
+                    if let Some(layer) = self.links.publishes_key_value {
+                        cx.publish_pages(layer, pages.clone());
+                    }
+                    return self.attend_pages(x, &pages, position.as_ref(), &mut transform, cx);
                 }
                 Some(self.publish_key_value(cache::extend_cache(new, policy, cx), cx))
             }

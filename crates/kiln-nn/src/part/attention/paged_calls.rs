@@ -3,10 +3,13 @@
 use super::{
     Attention,
     cache::{self, PagedKeyValue},
-    epilogue,
-    projection::{KeyValue, PagedQuery, QueryKeyValue},
+    epilogue, links,
+    projection::{KeyValue, PagedQuery, QueryKeyValue, TransformFn},
 };
-use crate::context::Context;
+use crate::{
+    context::{Context, KeyValueLink},
+    position::Position,
+};
 use burn::tensor::Tensor;
 use kiln_kernels::{
     attention::{
@@ -17,21 +20,31 @@ use kiln_kernels::{
 };
 use std::sync::Arc;
 
+/// Keys and values of another layer.
+pub(super) enum SharedKeys {
+    /// `[B, G, S, D]` each.
+    Tensors(KeyValue),
+    /// Pages of that layer's cache, this call's tokens included.
+    Pages(PagedKeyValue),
+}
+
 impl Attention {
-    /// Whether this call reads the cache's pages where they are: the planner decides, from the facts of [`PlannerInput`].
-    /// A probe of keys or values, and a layer that reads them too, need them as tensors.
-    pub(super) fn reads_pages(&self, new: &KeyValue, cx: &mut Context) -> bool {
+    /// Whether this call reads the pages of the layer's own cache where they are.
+    pub(super) fn reads_own_pages(&self, new: &KeyValue, cx: &mut Context) -> bool {
         let Some(first) = new.first().filter(|tensor| tensor.dims()[2] == 1) else { return false };
+        cache::has_pages(new, cx) && self.can_read_pages(first, cx)
+    }
+
+    /// Whether a call with one query a row can read pages: the planner decides, from the facts of [`PlannerInput`]. `like` is a
+    /// tensor of the call. A probe of keys or values needs them as tensors.
+    fn can_read_pages<const D: usize>(&self, like: &Tensor<D>, cx: &mut Context) -> bool {
         let is_probed = ["keys", "values"].iter().any(|name| cx.probed_path(name).is_some());
-        let keys_in_pages = !is_probed
-            && self.links.publishes_key_value.is_none()
-            && cache::has_pages(new, cx)
-            && cx.stream.visible_pages(&self.pattern, self.cache_policy()).is_some();
+        let keys_in_pages = !is_probed && cx.stream.visible_pages(&self.pattern, self.cache_policy()).is_some();
         let names = ["weights", "prefix_weights"];
         let facts = PlannerInput {
             keys_in_pages,
-            is_cpu_f32: kiln_kernels::cpu::is_cpu_f32(first),
-            needs_gradients: first.is_autodiff(),
+            is_cpu_f32: kiln_kernels::cpu::is_cpu_f32(like),
+            needs_gradients: like.is_autodiff(),
             num_queries: 1,
             tiles_known: true,
             has_dropout: cx.dropout_at("weights", self.dropout).is_some(),
@@ -42,15 +55,28 @@ impl Attention {
         plan_attention(&facts).kernel == Kernel::Paged
     }
 
+    /// Keys and values of the layer that `link` names, for this layer with input `x [B, T, M]`. `None` if that layer has not
+    /// published any. Pages that this layer can't read are gathered.
+    pub(super) fn shared_keys(&self, link: KeyValueLink, x: &Tensor<3>, cx: &mut Context) -> Option<SharedKeys> {
+        match cx.read_shared_pages(link.layer) {
+            Some(pages) if self.can_read_pages(x, cx) => Some(SharedKeys::Pages(pages)),
+            Some(pages) => Some(SharedKeys::Tensors(pages.gather(&x.device()))),
+            None => links::shared_key_value(link, x, cx).map(SharedKeys::Tensors),
+        }
+    }
+
     /// Output of the layer for one query a row, `[B, 1, M]`: attention over the prefix and over the pages, merged by their
     /// log-sum-exps, then the sink and the output projection.
     pub(super) fn attend_pages(
         &self,
-        mut query: PagedQuery,
+        x: Tensor<3>,
         pages: &PagedKeyValue,
-        bias: Option<Arc<dyn ScoreBias>>,
+        position: Option<&Position>,
+        transform: TransformFn,
         cx: &mut Context,
     ) -> Tensor<3> {
+        let mut query = self.projection.project_paged_query(x, cx, transform);
+        let bias = position.and_then(|position| position.bias(query.query.dims()[1], query.scale, cx));
         query.query = cx.probe_value("queries", query.query);
         let latent_form = query.latent_form;
         let prefix = self.prefix.as_ref().map(|prefix| {

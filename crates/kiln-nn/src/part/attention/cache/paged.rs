@@ -4,7 +4,7 @@ use crate::{
     context::rows::{CacheRows, Incompatible},
     part::attention::projection::KeyValue,
 };
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use kiln_kernels::{
     attention::paged::{CacheDtype, Page, PageLayout},
     cpu::host_data,
@@ -60,8 +60,8 @@ impl PagedKeyValue {
         );
     }
 
-    /// Returns the keys of all rows side by side, `[B, G, S, width]` each, on the device of `like`.
-    pub fn gather(&self, like: &KeyValue) -> KeyValue {
+    /// Returns the keys of all rows side by side, `[B, G, S, width]` each.
+    pub fn gather(&self, device: &Device) -> KeyValue {
         let columns = self.rows.columns();
         let keys: Vec<usize> = columns.keys().collect();
         let tensor = |(tensor, [heads, width]): (usize, [usize; 2])| {
@@ -78,7 +78,7 @@ impl PagedKeyValue {
                 }
             }
             let shape = [self.rows.num_rows(), heads, keys.len(), width];
-            Tensor::from_data(TensorData::new(values, shape), &like[tensor].device())
+            Tensor::from_data(TensorData::new(values, shape), device)
         };
         self.layout.shapes().into_iter().enumerate().map(tensor).collect()
     }
