@@ -11,9 +11,11 @@
 //!    passes them to the [`optimizer`], with the learning rate of the [`schedule`]. [`ema`] averages the weights.
 //! 4. [`evaluate`] computes the loss of validation documents, and [`samples`] generates texts.
 //! 5. [`metrics`] are the rows of `metrics.jsonl`, and [`checkpoint`] is everything that is needed to resume a run.
-//! 6. With the feature `files`, `run` is the training loop that writes a `run_folder`, and resumes a run to the same bits.
+//! 6. [`run`] is the training loop that writes a [`run_folder`], and resumes a run to the same bits. The files are in a
+//!    [`storage`]: on a disk or in memory.
 //!
-//! All modules of items 1 to 5 work without files, threads and clocks; [`checkpoint`] has a part that needs `files`.
+//! Nothing needs files, threads, clocks or blocking reads from the device, except what is behind the feature `files`: runs on
+//! disk, and models to start from.
 //!
 //! One training step of a tiny model:
 //!
@@ -64,10 +66,11 @@ pub mod objective;
 pub mod optimizer;
 #[cfg(feature = "files")]
 pub mod pretrained;
+#[cfg(not(feature = "files"))]
+#[path = "no_pretrained.rs"]
+mod pretrained;
 pub mod recipe;
-#[cfg(feature = "files")]
 pub mod run;
-#[cfg(feature = "files")]
 pub mod run_folder;
 mod run_folder_error;
 pub mod samples;
@@ -77,7 +80,7 @@ pub mod stage;
 pub mod state_dict;
 pub mod step;
 mod steps_or_fraction;
-#[cfg(feature = "files")]
+pub mod storage;
 mod train_error;
 
 pub use objective::{Models, Objective, ObjectiveConfig};
@@ -85,5 +88,4 @@ pub use recipe::Recipe;
 pub use run_folder_error::{CheckpointError, RunFolderError};
 pub use stage::StageConfig;
 pub use steps_or_fraction::StepsOrFraction;
-#[cfg(feature = "files")]
 pub use train_error::TrainError;

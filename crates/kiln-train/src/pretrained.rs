@@ -14,6 +14,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod chat_files;
 mod checkpoint_source;
 mod sentence_source;
 mod source_model;

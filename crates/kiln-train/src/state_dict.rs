@@ -16,10 +16,8 @@
 //! | `optimizer.<parameter>.time` | number of updates, as one 64-bit integer |
 //! | `adapter.<adapter>.<name>` | what the method of an adapter remembers from step to step |
 
-#[cfg(feature = "files")]
 mod pending;
 
-#[cfg(feature = "files")]
 pub use pending::{pending_model_tensors, pending_optimizer_tensors};
 
 use crate::{

@@ -6,26 +6,18 @@
 //!             state.json          progress of the run, and sizes and hashes of the other two files
 //! ```
 //!
-//! [`Checkpoint`], [`TrainerState`] and [`NamedTensors`] are values without files. With the feature `files`, `Checkpoints`
-//! is the folder that holds the checkpoints of a stage. All files are verified when they are read.
-#[cfg(feature = "files")]
-pub mod atomic_write;
-#[cfg(feature = "files")]
+//! [`Checkpoint`], [`TrainerState`] and [`NamedTensors`] are values without files. [`Checkpoints`] is the folder that holds
+//! the checkpoints of a stage, in a [`Storage`](crate::storage::Storage). All files are verified when they are read.
 mod pending;
-#[cfg(feature = "files")]
 mod retention;
 mod state;
-#[cfg(feature = "files")]
 mod store;
 pub(crate) mod tensors;
 
-#[cfg(feature = "files")]
-pub use pending::{PendingTensor, PendingTensors};
-#[cfg(feature = "files")]
+pub use pending::{PendingTensor, PendingTensors, TensorFuture};
 pub use retention::{CheckpointPointer, Retention};
 pub use safetensors::tensor::Dtype;
-pub use state::{Fingerprints, TrainerState, sha256_hex};
-#[cfg(feature = "files")]
+pub use state::{FileDigest, Fingerprints, TrainerState, sha256_hex};
 pub use store::Checkpoints;
 pub use tensors::{NamedTensors, RawTensor};
 
@@ -122,5 +114,7 @@ impl Checkpoint {
 /// Name of a checkpoint file, and what is wrong with its content.
 pub type CheckpointFileError = (&'static str, CheckpointError);
 
+#[cfg(test)]
+pub(crate) mod test_sample;
 #[cfg(all(test, feature = "files"))]
 pub(crate) mod tests;

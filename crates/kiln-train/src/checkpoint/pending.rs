@@ -1,71 +1,66 @@
 //! Tensors that are read when a checkpoint is written, one at a time.
 
+use super::tensors;
+use crate::storage::StorageFile;
 use burn::tensor::ExecutionError;
-use safetensors::{Dtype, View};
-use std::{
-    borrow::Cow,
-    cell::RefCell,
-    collections::{BTreeMap, HashMap},
-    fs, io,
-    path::Path,
-};
+use safetensors::Dtype;
+use std::{collections::BTreeMap, io, pin::Pin};
 
 /// Tensors by name that are read when they are written, one at a time: a checkpoint takes no copy of the whole model.
 pub type PendingTensors = BTreeMap<String, PendingTensor>;
+
+/// The elements of a tensor, row-major and little-endian, as soon as the device has returned them.
+pub type TensorFuture = Pin<Box<dyn Future<Output = Result<Vec<u8>, ExecutionError>>>>;
 
 /// A tensor whose elements are read when it is written.
 pub struct PendingTensor {
     dtype: Dtype,
     shape: Vec<usize>,
-    read: Box<dyn Fn() -> Result<Vec<u8>, ExecutionError>>,
-    /// The first failure of `read`. The safetensors library asks for bytes and knows no errors.
-    error: RefCell<Option<ExecutionError>>,
+    read: Box<dyn Fn() -> TensorFuture>,
 }
 
 impl PendingTensor {
-    /// A tensor of this type and shape; `read` returns its elements, row-major and little-endian.
-    pub fn new(dtype: Dtype, shape: Vec<usize>, read: impl Fn() -> Result<Vec<u8>, ExecutionError> + 'static) -> Self {
-        Self { dtype, shape, read: Box::new(read), error: RefCell::default() }
-    }
-}
-
-impl View for &PendingTensor {
-    fn dtype(&self) -> Dtype {
-        self.dtype
+    /// A tensor of this type and shape; `read` starts to read its elements.
+    pub fn new(dtype: Dtype, shape: Vec<usize>, read: impl Fn() -> TensorFuture + 'static) -> Self {
+        Self { dtype, shape, read: Box::new(read) }
     }
 
-    fn shape(&self) -> &[usize] {
-        &self.shape
+    /// A tensor of this type and shape whose elements are known.
+    pub fn known(dtype: Dtype, shape: Vec<usize>, bytes: impl Fn() -> Vec<u8> + 'static) -> Self {
+        Self::new(dtype, shape, move || Box::pin(std::future::ready(Ok(bytes()))))
     }
 
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Owned((self.read)().unwrap_or_else(|error| {
-            self.error.replace(Some(error));
-            Vec::new()
-        }))
-    }
-
-    fn data_len(&self) -> usize {
+    fn byte_len(&self) -> usize {
         self.shape.iter().product::<usize>() * self.dtype.bitsize() / 8
     }
 }
 
-/// Writes tensors as a `.safetensors` file, one after the other: the bytes are those of [`encode`](super::tensors::encode). The
-/// file is not flushed to the disk.
+/// Size of the pieces in which small tensors are written together.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// Writes tensors as a `.safetensors` file, one after the other: the bytes are those of [`encode`](super::tensors::encode).
+/// The file is not made durable.
 ///
 /// # Errors
 /// If the file can't be written. A failure of the device is an error of the kind `Other`.
-pub(super) fn write_file(tensors: &PendingTensors, metadata: &str, file: &Path) -> io::Result<()> {
-    let metadata = HashMap::from([("kiln".to_owned(), metadata.to_owned())]);
-    // The library creates a file that only its owner can read. A plain file has the permissions that the user expects.
-    let permissions = fs::File::create(file)?.metadata()?.permissions();
-    let written = safetensors::serialize_to_file(tensors, Some(metadata), file).map_err(|error| match error {
-        safetensors::SafeTensorError::IoError(error) => error,
-        other => io::Error::other(other),
-    });
-    if let Some(error) = tensors.values().find_map(|pending| pending.error.take()) {
-        return Err(io::Error::other(error));
+pub(super) async fn write_file(tensors: &PendingTensors, metadata: &str, file: &mut dyn StorageFile) -> io::Result<()> {
+    let entries = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.dtype, &*tensor.shape));
+    let (mut piece, order) = tensors::header(entries, metadata).map_err(io::Error::other)?;
+    for name in order {
+        let tensor = &tensors[&name];
+        let bytes = (tensor.read)().await.map_err(io::Error::other)?;
+        if bytes.len() != tensor.byte_len() {
+            let (found, expected) = (bytes.len(), tensor.byte_len());
+            return Err(io::Error::other(format!("tensor `{name}`: expected {expected} bytes, found {found}")));
+        }
+        if piece.len() + bytes.len() > PIECE_BYTES {
+            file.append(&piece)?;
+            piece.clear();
+        }
+        match bytes.len() > PIECE_BYTES {
+            true => file.append(&bytes)?,
+            false => piece.extend_from_slice(&bytes),
+        }
     }
-    written?;
-    fs::set_permissions(file, permissions)
+    file.append(&piece)
 }

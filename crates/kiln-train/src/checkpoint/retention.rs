@@ -1,14 +1,12 @@
 //! Retention of checkpoints, and the files `last.json` and `best.json` that name the last and the best.
 use std::cmp::Ordering;
-use std::fs;
-use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::atomic_write::write_atomic;
 use super::store::Checkpoints;
 use crate::run_folder_error::RunFolderError;
+use crate::storage::{Storage, write_atomic};
 
 /// Retention policy. The best checkpoint is always kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,20 +49,18 @@ impl Checkpoints {
             Some(step) => Some(CheckpointPointer { step, eval_loss: self.load_state(step)?.finite_eval_loss() }),
             None => None,
         };
-        write_pointer(&self.root().join("last.json"), last)?;
-        write_pointer(&self.root().join("best.json"), self.best_pointer()?)
+        write_pointer(self.storage(), &self.root().join("last.json"), last)?;
+        write_pointer(self.storage(), &self.root().join("best.json"), self.best_pointer()?)
     }
 }
 
 /// Writes a pointer file if its content changes; removes it if there is no pointer.
-fn write_pointer(path: &Path, pointer: Option<CheckpointPointer>) -> Result<(), RunFolderError> {
+fn write_pointer(storage: &dyn Storage, path: &Path, pointer: Option<CheckpointPointer>) -> Result<(), RunFolderError> {
     let Some(pointer) = pointer else {
-        let removed =
-            fs::remove_file(path).or_else(|e| if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) });
-        return removed.map_err(|source| RunFolderError::from_io("remove", path, source));
+        return storage.remove(path).map_err(|source| RunFolderError::from_io("remove", path, source));
     };
     let mut bytes = serde_json::to_vec(&pointer).expect("a pointer is numbers");
     bytes.push(b'\n');
-    let is_unchanged = fs::read(path).is_ok_and(|current| current == bytes);
-    if is_unchanged { Ok(()) } else { write_atomic(path, &bytes) }
+    let is_unchanged = storage.read(path).is_ok_and(|current| current == bytes);
+    if is_unchanged { Ok(()) } else { write_atomic(storage, path, &bytes) }
 }

@@ -74,18 +74,21 @@ impl TrainerState {
 
 /// Size and SHA-256 of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct FileDigest {
+pub struct FileDigest {
     bytes: u64,
     sha256: String,
 }
 
 impl FileDigest {
+    /// Size and hash of `bytes`.
     pub fn compute(bytes: &[u8]) -> Self {
         Self { bytes: bytes.len() as u64, sha256: sha256_hex(bytes) }
     }
 
     /// Size and hash of what `reader` returns, read in pieces.
-    #[cfg(feature = "files")]
+    ///
+    /// # Errors
+    /// The first error of `reader`.
     pub fn read(mut reader: impl std::io::Read) -> std::io::Result<Self> {
         let (mut hash, mut bytes, mut piece) = (Sha256::new(), 0, vec![0; 1 << 20]);
         loop {

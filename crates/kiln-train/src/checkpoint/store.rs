@@ -4,30 +4,43 @@
 //! step-000100/  step-000200/  last.json  best.json
 //! ```
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::atomic_write::{
-    TemporaryPath, file_names, remove_folder, remove_temporary_files, rename_synced, sync_folder, write_file_synced,
-};
 use super::pending::{self, PendingTensors};
 use super::retention::Retention;
 use super::state::{FileDigest, HashedFile};
 use super::{Checkpoint, CheckpointFileError, MODEL_FILE, NamedTensors, STATE_FILE, TRAIN_FILE, TrainerState};
 use crate::run_folder_error::{CheckpointError, RunFolderError};
+use crate::storage::{
+    Storage, TemporaryFolder, create_folder, file_names, remove_folder, remove_temporary_files, rename,
+    write_file_synced,
+};
 
 /// The checkpoints of a stage, in a folder. Reading needs no lock. [`recover`](Self::recover) and [`save`](Self::save) are
 /// for the process that holds the lock of the run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Checkpoints {
+    storage: Arc<dyn Storage>,
     root: PathBuf,
 }
 
 impl Checkpoints {
-    /// The checkpoints in the folder `root`, which may be missing.
+    /// The checkpoints in the folder `root` on disk, which may be missing.
+    #[cfg(feature = "files")]
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self::new_in(crate::storage::DiskStorage::shared(), root)
+    }
+
+    /// The checkpoints in the folder `root` of a storage, which may be missing.
+    pub fn new_in(storage: Arc<dyn Storage>, root: impl Into<PathBuf>) -> Self {
+        Self { storage, root: root.into() }
+    }
+
+    /// Where the checkpoints are kept.
+    pub fn storage(&self) -> &dyn Storage {
+        &*self.storage
     }
 
     /// The folder of all checkpoints.
@@ -45,7 +58,8 @@ impl Checkpoints {
     /// # Errors
     /// If the folder cannot be read.
     pub fn steps(&self) -> Result<Vec<u64>, RunFolderError> {
-        let mut steps: Vec<u64> = file_names(&self.root)?.iter().filter_map(|name| parse_step(name, "step-")).collect();
+        let mut steps: Vec<u64> =
+            file_names(self.storage(), &self.root)?.iter().filter_map(|name| parse_step(name, "step-")).collect();
         steps.sort_unstable();
         Ok(steps)
     }
@@ -61,14 +75,18 @@ impl Checkpoints {
     /// Creates the folder, undoes incomplete writes of a killed process, and updates `last.json` and `best.json`.
     ///
     /// # Errors
-    /// If the state of a checkpoint is damaged, or the file system fails.
+    /// If the state of a checkpoint is damaged, or the storage fails.
     pub fn recover(&self) -> Result<(), RunFolderError> {
-        fs::create_dir_all(&self.root).map_err(|source| RunFolderError::from_io("create", &self.root, source))?;
-        for step in file_names(&self.root)?.iter().filter_map(|name| parse_step(name, REPLACED_PREFIX)) {
+        create_folder(self.storage(), &self.root)?;
+        for step in file_names(self.storage(), &self.root)?.iter().filter_map(|name| parse_step(name, REPLACED_PREFIX))
+        {
             let (replaced, folder) = (self.replaced_folder(step), self.folder(step));
-            if folder.exists() { remove_folder(&replaced)? } else { rename_synced(&replaced, &folder)? }
+            match self.storage().exists(&folder) {
+                true => remove_folder(self.storage(), &replaced)?,
+                false => rename(self.storage(), &replaced, &folder)?,
+            }
         }
-        remove_temporary_files(&self.root)?;
+        remove_temporary_files(self.storage(), &self.root)?;
         self.update_pointers()
     }
 
@@ -79,71 +97,75 @@ impl Checkpoints {
     /// were.
     ///
     /// # Errors
-    /// If the file system fails.
+    /// If the storage fails.
     pub fn save(&self, checkpoint: &Checkpoint, retention: Retention) -> Result<PathBuf, RunFolderError> {
-        self.save_files(checkpoint.state.step, retention, |folder| {
-            checkpoint.write(|name, bytes| write_file_synced(&folder.join(name), bytes))
-        })
+        let temporary = self.create_temporary(checkpoint.state.step)?;
+        checkpoint.write(|name, bytes| write_file_synced(self.storage(), &temporary.path().join(name), bytes))?;
+        self.complete(temporary, checkpoint.state.step, retention)
     }
 
     /// [`save`](Self::save) of tensors that are read one at a time. The files have the same bytes.
     ///
     /// # Errors
-    /// If the file system or the device fails.
-    pub fn save_pending(
+    /// If the storage or the device fails.
+    pub async fn save_pending(
         &self,
         state: &TrainerState,
         model_tensors: &PendingTensors,
         training_tensors: &PendingTensors,
         retention: Retention,
     ) -> Result<PathBuf, RunFolderError> {
-        self.save_files(state.step, retention, |folder| {
-            let mut digests = BTreeMap::new();
-            for (name, tensors) in [(MODEL_FILE, model_tensors), (TRAIN_FILE, training_tensors)] {
-                let file = folder.join(name);
-                let written = pending::write_file(tensors, &state.metadata(name), &file);
-                let digest = written.and_then(|()| sync_and_hash(&file));
-                let digest = digest.map_err(|source| RunFolderError::from_io("write", &file, source))?;
-                digests.insert(name.to_owned(), digest);
-            }
-            write_file_synced(&folder.join(STATE_FILE), &HashedFile::new(state, digests).encode())
-        })
+        let temporary = self.create_temporary(state.step)?;
+        let mut digests = BTreeMap::new();
+        for (name, tensors) in [(MODEL_FILE, model_tensors), (TRAIN_FILE, training_tensors)] {
+            let file = temporary.path().join(name);
+            let digest = self.write_tensors(tensors, &state.metadata(name), &file).await;
+            let digest = digest.map_err(|source| RunFolderError::from_io("write", &file, source))?;
+            digests.insert(name.to_owned(), digest);
+        }
+        let state_file = HashedFile::new(state, digests).encode();
+        write_file_synced(self.storage(), &temporary.path().join(STATE_FILE), &state_file)?;
+        self.complete(temporary, state.step, retention)
     }
 
-    /// Saves what `write` puts into a new folder as the checkpoint of `step`.
-    fn save_files(
-        &self,
-        step: u64,
-        retention: Retention,
-        write: impl FnOnce(&Path) -> Result<(), RunFolderError>,
-    ) -> Result<PathBuf, RunFolderError> {
-        let folder = self.folder(step);
-        let temporary = TemporaryPath::new_for(&folder);
-        fs::create_dir_all(temporary.path())
-            .map_err(|source| RunFolderError::from_io("create", temporary.path(), source))?;
-        write(temporary.path())?;
-        sync_folder(temporary.path())?;
+    /// Writes tensors to a new file, and makes it durable.
+    async fn write_tensors(&self, tensors: &PendingTensors, metadata: &str, file: &Path) -> io::Result<FileDigest> {
+        let mut writer = self.storage.create(file)?;
+        pending::write_file(tensors, metadata, &mut *writer).await?;
+        drop(writer);
+        self.storage.sync_and_hash(file)
+    }
+
+    /// Creates the folder in which the checkpoint of `step` is written.
+    fn create_temporary(&self, step: u64) -> Result<TemporaryFolder<'_>, RunFolderError> {
+        TemporaryFolder::create_for(self.storage(), &self.folder(step))
+    }
+
+    /// Makes a complete temporary folder the checkpoint of `step`.
+    fn complete(&self, temporary: TemporaryFolder, step: u64, retention: Retention) -> Result<PathBuf, RunFolderError> {
+        let synced = self.storage.sync_folder(temporary.path());
+        synced.map_err(|source| RunFolderError::from_io("write", temporary.path(), source))?;
         self.publish(temporary, step)?;
         self.update_pointers()?;
         self.prune(retention)?;
-        Ok(folder)
+        Ok(self.folder(step))
     }
 
     /// Renames the temporary folder to the folder of `step`.
     ///
     /// A folder cannot be renamed over another. An earlier checkpoint of this step is renamed first, so that
     /// [`recover`](Self::recover) finds it after a kill.
-    fn publish(&self, temporary: TemporaryPath, step: u64) -> Result<(), RunFolderError> {
+    fn publish(&self, temporary: TemporaryFolder, step: u64) -> Result<(), RunFolderError> {
         let (folder, replaced) = (self.folder(step), self.replaced_folder(step));
-        if !folder.exists() {
+        if !self.storage().exists(&folder) {
             return temporary.rename(&folder);
         }
-        rename_synced(&folder, &replaced)?;
+        rename(self.storage(), &folder, &replaced)?;
         if let Err(error) = temporary.rename(&folder) {
-            rename_synced(&replaced, &folder)?;
+            rename(self.storage(), &replaced, &folder)?;
             return Err(error);
         }
-        remove_folder(&replaced)
+        remove_folder(self.storage(), &replaced)
     }
 
     fn replaced_folder(&self, step: u64) -> PathBuf {
@@ -179,7 +201,7 @@ impl Checkpoints {
         let folder = self.folder(step);
         move |name| {
             let file = folder.join(name);
-            fs::read(&file).map_err(|error| ReadFailure::Io(file, error))
+            self.storage.read(&file).map_err(|error| ReadFailure::Io(file, error))
         }
     }
 
@@ -202,19 +224,10 @@ impl Checkpoints {
         let best = self.best_step()?;
         let steps = self.steps()?;
         let old = &steps[..steps.len().saturating_sub(retention.keep_last.max(1))];
-        old.iter().filter(|&&step| Some(step) != best).try_for_each(|&step| remove_folder(&self.folder(step)))
+        old.iter()
+            .filter(|&&step| Some(step) != best)
+            .try_for_each(|&step| remove_folder(self.storage(), &self.folder(step)))
     }
-}
-
-/// Flushes a file to the disk, and computes its digest in the meantime.
-fn sync_and_hash(file: &Path) -> io::Result<FileDigest> {
-    let (synced, hashed) = (fs::File::open(file)?, fs::File::open(file)?);
-    std::thread::scope(|scope| {
-        let sync = scope.spawn(|| synced.sync_all());
-        let digest = FileDigest::read(hashed);
-        sync.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        digest
-    })
 }
 
 /// Prefix of the name of a checkpoint that is being replaced by another of the same step.

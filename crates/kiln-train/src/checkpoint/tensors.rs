@@ -3,7 +3,8 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-use safetensors::tensor::{Dtype, SafeTensors, View};
+use safetensors::SafeTensorError;
+use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo, View};
 
 use crate::run_folder_error::CheckpointError;
 
@@ -70,6 +71,34 @@ pub(crate) fn encode(tensors: &NamedTensors, metadata: &str) -> Vec<u8> {
     let metadata = HashMap::from([("kiln".to_owned(), metadata.to_owned())]);
     safetensors::serialize(tensors, Some(metadata)).expect("the bytes of each tensor match its shape and type")
 }
+
+/// The bytes of a `.safetensors` file before its elements, and the names of the tensors in the order of their elements: by
+/// type and then by name, as [`encode`] writes them.
+///
+/// # Errors
+/// If the size of a tensor overflows.
+pub(crate) fn header<'a>(
+    tensors: impl Iterator<Item = (&'a str, Dtype, &'a [usize])>,
+    metadata: &str,
+) -> Result<(Vec<u8>, Vec<String>), SafeTensorError> {
+    let mut tensors: Vec<_> = tensors.collect();
+    tensors.sort_by(|(name, dtype, _), (other_name, other_dtype, _)| other_dtype.cmp(dtype).then(name.cmp(other_name)));
+    let (mut end, mut entries) = (0, Vec::with_capacity(tensors.len()));
+    for (name, dtype, shape) in &tensors {
+        let start = end;
+        end += shape.iter().product::<usize>() * dtype.bitsize() / 8;
+        let info = TensorInfo { dtype: *dtype, shape: shape.to_vec(), data_offsets: (start, end) };
+        entries.push(((*name).to_owned(), info));
+    }
+    let metadata = HashMap::from([("kiln".to_owned(), metadata.to_owned())]);
+    let mut header = serde_json::to_vec(&Metadata::new(Some(metadata), entries)?)?;
+    header.resize(header.len().next_multiple_of(HEADER_ALIGNMENT), b' ');
+    let bytes = [&(header.len() as u64).to_le_bytes()[..], &header].concat();
+    Ok((bytes, tensors.into_iter().map(|(name, ..)| name.to_owned()).collect()))
+}
+
+/// The header is padded to a multiple of this number of bytes, so that elements are aligned.
+const HEADER_ALIGNMENT: usize = 8;
 
 /// Tensors of a `.safetensors` file.
 pub(crate) fn decode(bytes: &[u8]) -> Result<NamedTensors, CheckpointError> {

@@ -5,6 +5,7 @@ use crate::{
     Recipe, RunFolderError, StageConfig, TrainError,
     run_folder::{RunPaths, StageFolder},
 };
+#[cfg(feature = "files")]
 use std::path::{Path, PathBuf};
 
 /// Which checkpoint of a run is used.
@@ -32,19 +33,27 @@ pub struct RunCheckpoint {
 }
 
 impl RunCheckpoint {
-    /// Finds a checkpoint of the run in a folder.
+    /// Finds a checkpoint of the run in a folder on disk.
     ///
     /// # Errors
     /// If the folder is no run, or the run has no such checkpoint.
+    #[cfg(feature = "files")]
     pub fn find(folder: &Path, choice: CheckpointChoice) -> Result<Self, TrainError> {
-        let paths = RunPaths::open(folder)?;
-        let recipe = load_recipe(&paths)?;
+        Self::find_in(&RunPaths::open(folder)?, choice)
+    }
+
+    /// Finds a checkpoint of a run in any storage.
+    ///
+    /// # Errors
+    /// If the run has no such checkpoint.
+    pub fn find_in(paths: &RunPaths, choice: CheckpointChoice) -> Result<Self, TrainError> {
+        let recipe = load_recipe(paths)?;
         let (stage, step) = match choice {
-            CheckpointChoice::Step(step) => checkpoint_at(&paths, &recipe, step)?,
+            CheckpointChoice::Step(step) => checkpoint_at(paths, &recipe, step)?,
             CheckpointChoice::Best | CheckpointChoice::Last => {
                 let Some((stage, last)) = paths.newest_checkpoint(&recipe)? else {
                     let found = "no checkpoint yet".into();
-                    return Err(RunFolderError::NotRunFolder { path: folder.to_owned(), found }.into());
+                    return Err(RunFolderError::NotRunFolder { path: paths.root().to_owned(), found }.into());
                 };
                 let best = if choice == CheckpointChoice::Best { stage.checkpoints().best_step()? } else { None };
                 (stage, best.unwrap_or(last))
@@ -102,6 +111,7 @@ fn no_checkpoint(paths: &RunPaths, wanted: &str) -> TrainError {
 ///
 /// # Errors
 /// If a run folder is followed by something else than a step, `best` or `last`.
+#[cfg(feature = "files")]
 pub fn split_checkpoint(path: &Path) -> Result<Option<(PathBuf, CheckpointChoice)>, TrainError> {
     let Some((run, wanted)) = path.to_str().and_then(|text| text.rsplit_once('@')) else { return Ok(None) };
     let run = PathBuf::from(run);
@@ -120,7 +130,7 @@ pub fn split_checkpoint(path: &Path) -> Result<Option<(PathBuf, CheckpointChoice
     Ok(Some((run, choice)))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "files"))]
 mod tests {
     use super::*;
     use std::fs;

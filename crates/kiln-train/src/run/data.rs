@@ -1,21 +1,33 @@
 //! Data of a run: from text to tokens.
 
 use super::progress::{ProgressEvent, ProgressListener};
-use crate::{
-    Recipe, TrainError,
-    run_folder::{RunPaths, write_atomic},
-};
+use crate::{Recipe, TrainError, run_folder::RunPaths, storage::write_atomic};
 use kiln_data::{
     ChatTemplate, Corpus, DataConfig, Dataset, DiskSpace, ReadReport, SourceConfig, StopSignal, Subset, Tokenizer,
 };
-use std::{fs, path::Path, sync::Arc};
+use std::sync::Arc;
 
 /// Maximum size of the tokens of a subset in memory, in bytes. Larger subsets go to a scratch file.
+#[cfg(feature = "files")]
 const MAX_MEMORY_BYTES: usize = 64 << 20;
 
 /// Storage for the tokens of a corpus: up to 64 MiB per subset in memory, more in a scratch file in `folder`.
-pub fn token_storage(folder: &Path) -> DiskSpace {
+#[cfg(feature = "files")]
+pub fn token_storage(folder: &std::path::Path) -> DiskSpace {
     DiskSpace::with_spill(MAX_MEMORY_BYTES, folder)
+}
+
+/// Storage for the tokens of the corpus of a run: [`token_storage`] in its folder for a run on disk, else memory.
+#[cfg(feature = "files")]
+fn corpus_storage(paths: &RunPaths) -> DiskSpace {
+    let folder = paths.storage().disk_path(paths.root());
+    folder.map_or_else(DiskSpace::in_memory, |folder| token_storage(&folder))
+}
+
+/// Without the feature `files`, all tokens are in memory.
+#[cfg(not(feature = "files"))]
+fn corpus_storage(_: &RunPaths) -> DiskSpace {
+    DiskSpace::in_memory()
 }
 
 /// The tokenizer of the run: the saved one, or else a new one, which is trained and saved.
@@ -28,13 +40,13 @@ pub fn load_or_train_tokenizer(
     stop: StopSignal,
     listener: &mut dyn ProgressListener,
 ) -> Result<Tokenizer, TrainError> {
-    if let Ok(saved) = fs::read_to_string(paths.tokenizer()) {
+    if let Ok(saved) = paths.storage().read_text(&paths.tokenizer()) {
         return Ok(Tokenizer::from_json(&saved)?);
     }
     listener.on_event(ProgressEvent::TrainingTokenizer);
     let dataset = open_data(&recipe.data, stop)?;
     let tokenizer = Tokenizer::train(&recipe.tokenizer, dataset.texts(Subset::Training)?)?;
-    write_atomic(&paths.tokenizer(), tokenizer.to_json().as_bytes())?;
+    write_atomic(paths.storage(), &paths.tokenizer(), tokenizer.to_json().as_bytes())?;
     Ok(tokenizer)
 }
 
@@ -50,9 +62,9 @@ pub fn build_corpus(
     listener: &mut dyn ProgressListener,
 ) -> Result<Arc<Corpus>, TrainError> {
     let dataset = open_data(data, stop)?;
-    let storage = token_storage(paths.root());
+    let storage = corpus_storage(paths);
     // The run has saved the template of the model that it starts from.
-    let template = ChatTemplate::from_folder(paths.root())?;
+    let template = ChatTemplate::from_files(paths)?;
     let corpus = dataset.build_corpus(tokenizer, template.as_ref(), &storage, |done, total| {
         listener.on_event(ProgressEvent::ReadingText(done, total))
     })?;

@@ -1,14 +1,19 @@
 //! Diagnosis of a loss or a gradient that is NaN or infinite: the first value that is not finite.
 
 use crate::{Models, Objective, step::Gradients};
-use burn::tensor::{ExecutionError, Tensor};
+use burn::tensor::{DType, ExecutionError, Int, Tensor};
 use kiln_data::Batch;
 use kiln_models::state_dict;
 use kiln_nn::{Context, Probe, context::RngKey};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Probe of all activations that records the path of the first one that is not finite.
-struct FiniteProbe(Arc<Mutex<Option<String>>>);
+/// Paths of activations in the order of the forward pass, each with a tensor that is above 0 if all its values are finite.
+///
+/// The probe only asks the device: a page in a browser cannot wait for it within a forward pass.
+type FiniteFlags = Arc<Mutex<Vec<(String, Tensor<1, Int>)>>>;
+
+/// Probe of all activations that records which of them are finite.
+struct FiniteProbe(FiniteFlags);
 
 impl Probe for FiniteProbe {
     fn wants(&self, _path: &str) -> bool {
@@ -16,12 +21,23 @@ impl Probe for FiniteProbe {
     }
 
     fn intercept(&mut self, path: &str, value: Tensor<4>) -> Tensor<4> {
-        let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if first.is_none() && !value.to_data().iter::<f32>().all(f32::is_finite) {
-            *first = Some(path.to_string());
-        }
+        // A comparison with NaN is false. In f32, so that the bound is not infinite in a type of 16 bits.
+        let magnitude = value.clone().detach().cast(DType::F32).abs();
+        let is_finite = magnitude.lower_equal_elem(f32::MAX).all().int();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((path.to_string(), is_finite));
         value
     }
+}
+
+/// The path of the first activation that is not finite.
+async fn first_non_finite(flags: &FiniteFlags) -> Result<Option<String>, ExecutionError> {
+    let flags = std::mem::take(&mut *flags.lock().unwrap_or_else(PoisonError::into_inner));
+    for (path, is_finite) in flags {
+        if is_finite.into_scalar_async::<i32>().await? == 0 {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
 }
 
 /// The first value of a step that is not finite, in words: a weight, or else an activation of the forward pass, or else the
@@ -42,12 +58,11 @@ pub async fn find_non_finite(
     if let Some((name, _)) = weights.into_iter().find(|(_, data)| !data.iter::<f32>().all(f32::is_finite)) {
         return Ok(format!("the weight {name}"));
     }
-    let first = Arc::new(Mutex::new(None));
+    let flags = FiniteFlags::default();
     let mut cx = Context::training(&batch.layout, rng_key, &models.policy.device().without_autodiff());
-    cx.probe = Some(Box::new(FiniteProbe(first.clone())));
+    cx.probe = Some(Box::new(FiniteProbe(flags.clone())));
     let loss = objective.loss(models, batch, &mut cx).sum.into_scalar_async::<f32>().await?;
-    let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
-    match first {
+    match first_non_finite(&flags).await? {
         Some(path) => Ok(path),
         None if loss.is_finite() => describe_gradients(gradients, models).await,
         None => Ok("the loss, of finite hidden states".into()),

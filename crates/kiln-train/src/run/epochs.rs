@@ -4,10 +4,7 @@
 //! intervals and a resumed run depend on nothing else.
 
 use super::{corpora::Corpora, progress::ProgressListener};
-use crate::{
-    Recipe, TrainError,
-    run_folder::{RunFolder, write_atomic},
-};
+use crate::{Recipe, TrainError, run_folder::RunFolder, storage::write_atomic};
 use kiln_data::{Packer, StopSignal, Tokenizer};
 use kiln_spec::config::ConfigError;
 
@@ -35,7 +32,7 @@ pub(super) fn resolve_epochs(
         stage.set_steps(steps_of_epochs(epochs, rows, stage.batch_size));
         stage.check(&recipe.model, &format!("stages[{index}]")).map_err(ConfigError::from)?;
     }
-    Ok(write_atomic(&folder.recipe(), recipe.to_toml().as_bytes())?)
+    Ok(write_atomic(folder.storage(), &folder.recipe(), recipe.to_toml().as_bytes())?)
 }
 
 /// Number of steps that take `epochs` passes over `rows` rows, `batch_size` rows a step; the last step may go beyond.

@@ -6,7 +6,7 @@ use super::{
     setup::set_stage_adapter,
 };
 use crate::{
-    Recipe, RunFolderError, StageConfig, TrainError,
+    Recipe, StageConfig, TrainError,
     checkpoint::{MODEL_FILE, NamedTensors},
     run_folder::RunPaths,
     state_dict::values_from_tensors,
@@ -15,7 +15,7 @@ use burn::tensor::Device;
 use kiln_data::Tokenizer;
 use kiln_infer::GenerationMode;
 use kiln_models::{Model, WeightPrecision, load_held_weights};
-use std::{fs, path::Path};
+use std::path::Path;
 
 /// The trained model of a run, finished or not, with its tokenizer and recipe.
 pub struct LoadedRun {
@@ -48,6 +48,7 @@ impl LoadedRun {
 ///
 /// # Errors
 /// If the run has no checkpoint, or the checkpoint is damaged.
+#[cfg(feature = "files")]
 pub fn load(path: &Path, device: &Device) -> Result<LoadedRun, TrainError> {
     load_checkpoint(path, CheckpointChoice::Best, device)
 }
@@ -56,6 +57,7 @@ pub fn load(path: &Path, device: &Device) -> Result<LoadedRun, TrainError> {
 ///
 /// # Errors
 /// If the run has no such checkpoint, or the checkpoint is damaged.
+#[cfg(feature = "files")]
 pub fn load_checkpoint(path: &Path, choice: CheckpointChoice, device: &Device) -> Result<LoadedRun, TrainError> {
     load_checkpoint_as(path, choice, device, WeightPrecision::default_on(device))
 }
@@ -64,14 +66,28 @@ pub fn load_checkpoint(path: &Path, choice: CheckpointChoice, device: &Device) -
 ///
 /// # Errors
 /// As [`load_checkpoint`].
+#[cfg(feature = "files")]
 pub fn load_checkpoint_as(
     path: &Path,
     choice: CheckpointChoice,
     device: &Device,
     precision: WeightPrecision,
 ) -> Result<LoadedRun, TrainError> {
-    let RunCheckpoint { recipe, stage, step } = RunCheckpoint::find(path, choice)?;
-    let tokenizer = load_tokenizer(&RunPaths::open(path)?)?;
+    load_in(&RunPaths::open(path)?, choice, device, precision)
+}
+
+/// Loads a checkpoint of a run in any storage, with the weights held as `precision` says.
+///
+/// # Errors
+/// If the run has no such checkpoint, or the checkpoint is damaged.
+pub fn load_in(
+    paths: &RunPaths,
+    choice: CheckpointChoice,
+    device: &Device,
+    precision: WeightPrecision,
+) -> Result<LoadedRun, TrainError> {
+    let RunCheckpoint { recipe, stage, step } = RunCheckpoint::find_in(paths, choice)?;
+    let tokenizer = load_tokenizer(paths)?;
     let config = model_config(&recipe, &tokenizer)?;
     let tokenizer = tokenizer.with_model_rows(config.vocab);
     let model = Model::outline(&config, device);
@@ -87,9 +103,7 @@ pub fn load_checkpoint_as(
 /// # Errors
 /// If the run has none yet, or its file is damaged.
 pub fn load_tokenizer(paths: &RunPaths) -> Result<Tokenizer, TrainError> {
-    let file = paths.tokenizer();
-    let json = fs::read_to_string(&file).map_err(|error| RunFolderError::from_io("read", &file, error))?;
-    Ok(Tokenizer::from_json(&json)?)
+    Ok(Tokenizer::from_json(&paths.storage().read_text(&paths.tokenizer())?)?)
 }
 
 /// The model with the weights in `tensors`, which were read from `file`, in their types. `model` may be without values.

@@ -10,25 +10,21 @@ use super::{
 };
 use crate::{
     Models, RunFolderError, TrainError,
-    checkpoint::{
-        Dtype, NamedTensors, RawTensor,
-        atomic_write::{remove_temporary_files, write_atomic},
-        tensors,
-    },
+    checkpoint::{Dtype, NamedTensors, RawTensor, tensors},
     frozen::{RowFunction, RowKey, RowValues, frozen_model, row_key},
     models::{Frozen, FrozenModelConfig},
     objective::{check_rows, restart_positions},
+    storage::{create_folder, remove_temporary_files, write_atomic},
 };
 use burn::tensor::Tensor;
 use kiln_data::{Batch, DataError, Packer};
-use kiln_infer::block_on;
 use kiln_models::Model;
 use kiln_spec::Random;
 use sha2::{Digest, Sha256};
 use std::{
     collections::BTreeMap,
-    fs, io,
-    path::{Path, PathBuf},
+    io,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -56,7 +52,7 @@ impl StageRun<'_> {
     ///
     /// # Errors
     /// [`DataError::Stopped`] if the run is stopped meanwhile, or if the data cannot be read or the file not be written.
-    pub(super) fn precompute(
+    pub(super) async fn precompute(
         &mut self,
         mut models: Models,
         stop: &AtomicBool,
@@ -69,7 +65,7 @@ impl StageRun<'_> {
             };
             let rows =
                 RowComputation { name, model: frozen_model(&models, name), function, values: RowValues::default() };
-            let values = self.compute_rows(&models, rows, stop, listener)?;
+            let values = self.compute_rows(&models, rows, stop, listener).await?;
             self.write_values(name, &values)?;
             models.frozen.insert(name.to_owned(), Frozen::RowValues(Arc::new(values)));
         }
@@ -77,35 +73,37 @@ impl StageRun<'_> {
     }
 
     /// The values of all rows of the evaluation set and of the steps of the stage.
-    fn compute_rows(
+    async fn compute_rows(
         &mut self,
         models: &Models,
-        mut rows: RowComputation,
+        mut rows: RowComputation<'_>,
         stop: &AtomicBool,
         listener: &mut dyn ProgressListener,
     ) -> Result<RowValues, TrainError> {
         let config = self.config;
         let packer = Packer::training(self.corpus.clone(), config.row_size(), self.recipe.seed)?;
         let eval_set = self.take_eval_set()?;
-        let eval_batches = block_on(eval_set.batches(models, &*self.objective))?;
+        let eval_batches = eval_set.batches(models, &*self.objective).await?;
         self.eval_set = Some(eval_set);
         let eval_rows: usize = eval_batches.iter().map(|batch| batch.batch_size).sum();
         let step_rows = (config.steps * config.batch_size as u64).min(packer.num_rows() as u64);
         let total = eval_rows as u64 + step_rows;
         for batch in &eval_batches {
             check_stop(stop, &rows)?;
-            rows.add_batch(batch);
+            rows.add_batch(batch).await;
             rows.report(total, listener);
+            self.runtime.yield_now().await;
         }
         let first = self.steps_before;
         for step in first..first + config.steps {
             check_stop(stop, &rows)?;
             let packed = packer.rows_at_step(step, config.batch_size)?;
             let random = Random::new(self.recipe.seed, "objective", step, 0);
-            let batch = restart_positions(block_on(self.objective.batch(&packed, models, random))?, &models.policy);
+            let batch = restart_positions(self.objective.batch(&packed, models, random).await?, &models.policy);
             check_rows(&batch, &packed.vocabulary, &models.policy)?;
-            if rows.add_batch(&batch) {
+            if rows.add_batch(&batch).await {
                 rows.report(total, listener);
+                self.runtime.yield_now().await;
             }
         }
         Ok(rows.values)
@@ -119,7 +117,7 @@ impl StageRun<'_> {
     /// Reads the values of the frozen model `name`; `None` if there is no file, or one of other content.
     fn read_values(&self, name: &str) -> Result<Option<RowValues>, TrainError> {
         let file = self.values_file(name);
-        match fs::read(&file) {
+        match self.folder.storage().read(&file) {
             Ok(bytes) => Ok(decode(&bytes, &self.values_hash())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(RunFolderError::from_io("read", &file, error).into()),
@@ -127,11 +125,10 @@ impl StageRun<'_> {
     }
 
     fn write_values(&self, name: &str, values: &RowValues) -> Result<(), TrainError> {
-        let folder = &self.folder.path;
-        fs::create_dir_all(folder).map_err(|error| RunFolderError::from_io("create", folder, error))?;
-        remove_temporary_files(folder)?;
-        let file: &Path = &self.values_file(name);
-        Ok(write_atomic(file, &encode(values, self.values_hash()))?)
+        let (storage, folder) = (self.folder.storage(), &self.folder.path);
+        create_folder(storage, folder)?;
+        remove_temporary_files(storage, folder)?;
+        Ok(write_atomic(storage, &self.values_file(name), &encode(values, self.values_hash()))?)
     }
 
     /// The beginning of the hash of a file of values: of all that the values are a function of.
@@ -154,7 +151,7 @@ struct RowComputation<'a> {
 
 impl RowComputation<'_> {
     /// Computes the rows of a batch that are not known yet. Returns whether there were any.
-    fn add_batch(&mut self, batch: &Batch) -> bool {
+    async fn add_batch(&mut self, batch: &Batch) -> bool {
         let before = self.values.rows().len();
         for row in 0..batch.batch_size {
             let key = row_key(batch, row);
@@ -162,7 +159,8 @@ impl RowComputation<'_> {
             if self.values.contains(&key) || rows.sequences.is_empty() {
                 continue;
             }
-            self.values.insert(key, read_floats((self.function)(&self.model, &rows)));
+            let row_values = read_floats((self.function)(&self.model, &rows)).await;
+            self.values.insert(key, row_values);
         }
         self.values.rows().len() > before
     }
@@ -181,9 +179,9 @@ fn check_stop(stop: &AtomicBool, rows: &RowComputation) -> Result<(), DataError>
 }
 
 /// The elements of a tensor; NaN, which ends the run with an error, if the device fails.
-fn read_floats(tensor: Tensor<1>) -> Vec<f32> {
+async fn read_floats(tensor: Tensor<1>) -> Vec<f32> {
     let length = tensor.dims()[0];
-    let data = block_on(tensor.into_data_async()).map(|data| data.convert::<f32>());
+    let data = tensor.into_data_async().await.map(|data| data.convert::<f32>());
     data.ok().and_then(|data| data.try_to_vec().ok()).unwrap_or_else(|| vec![f32::NAN; length])
 }
 

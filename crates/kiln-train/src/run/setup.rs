@@ -4,16 +4,16 @@ use super::{data, progress::ProgressListener};
 use crate::{
     Models, Recipe, StageConfig, TrainError,
     pretrained::ModelSource,
-    run_folder::{RunFolder, RunPaths, write_atomic},
+    run_folder::{RunFolder, RunPaths},
+    storage::write_atomic,
 };
 use burn::tensor::Device;
-use kiln_data::{ChatTemplate, StopSignal, Tokenizer, dataset, file_set::read_json};
+use kiln_data::{ChatTemplate, StopSignal, Tokenizer, dataset};
 use kiln_models::{Model, ModelConfig};
 use kiln_peft::{attach, build_adapters, merge};
-use kiln_pretrained::sentence::SETTINGS_FILES;
 use kiln_spec::{Random, ValidationError, config::ConfigError};
-use serde_json::{Map, Value, json};
-use std::{cmp::Ordering, fs, path::Path};
+use serde_json::Value;
+use std::{cmp::Ordering, path::Path};
 
 /// The model configuration of a recipe, with the vocabulary size of the tokenizer.
 ///
@@ -102,12 +102,12 @@ pub fn prepare_tokenizer(
     stop: StopSignal,
     listener: &mut dyn ProgressListener,
 ) -> Result<Tokenizer, TrainError> {
-    if let Some(from) = recipe.from.as_ref().filter(|_| !folder.tokenizer().exists()) {
+    if let Some(from) = recipe.from.as_ref().filter(|_| !folder.storage().exists(&folder.tokenizer())) {
         let from = ModelSource::open(Path::new(from))?;
         let tokenizer = from.tokenizer()?;
         // Saved before the tokenizer, whose file marks this step as complete.
-        save_chat_files(&from, folder)?;
-        write_atomic(&folder.tokenizer(), tokenizer.to_json().as_bytes())?;
+        from.save_chat_files(folder)?;
+        write_atomic(folder.storage(), &folder.tokenizer(), tokenizer.to_json().as_bytes())?;
     }
     let tokenizer = data::load_or_train_tokenizer(recipe, folder, stop, listener)?;
     save_data_template(recipe, &tokenizer, folder)?;
@@ -124,59 +124,17 @@ fn save_data_template(recipe: &Recipe, tokenizer: &Tokenizer, run: &RunPaths) ->
     let data = recipe.stages.iter().map(|stage| stage.data_config(recipe));
     let named = data.flat_map(|data| data.sources.iter().map(|source| &source.template).chain([&data.template]));
     let Some(name) = named.flatten().next_back() else { return Ok(()) };
-    let model = ChatTemplate::from_folder(run.root())?;
+    let model = ChatTemplate::from_files(run)?;
     let template = dataset::named_template(name, model.as_ref(), tokenizer)?;
     if model.is_some_and(|model| model.template() == template.template()) {
         return Ok(());
     }
-    let saved = fs::read_to_string(run.tokenizer_config()).ok();
+    let saved = run.storage().read_text(&run.tokenizer_config()).ok();
     let saved = saved.and_then(|text| serde_json::from_str::<Value>(&text).ok());
     let mut settings = saved.and_then(|settings| settings.as_object().cloned()).unwrap_or_default();
     if let Value::Object(config) = template.to_config() {
         settings.extend(config);
     }
-    Ok(write_atomic(&run.tokenizer_config(), format!("{:#}\n", Value::Object(settings)).as_bytes())?)
-}
-
-/// Writes chat template, settings of the tokenizer, of generation and of a sentence encoder of the model that a run starts from into the run
-/// folder, in the layout of a Hugging Face folder. Writes no file for what the model does not have.
-///
-/// # Errors
-/// If a file cannot be read or written.
-fn save_chat_files(origin: &ModelSource, run: &RunPaths) -> Result<(), TrainError> {
-    let mut settings = match origin.tokenizer_config()? {
-        Some(Value::Object(config)) => config,
-        _ => Map::new(),
-    };
-    // A template of its own file or of an adapter folder precedes that of tokenizer_config.json.
-    if !origin.adapters().is_empty() || origin.base_path().join("chat_template.jinja").is_file() {
-        settings.remove("chat_template");
-    }
-    if let Some(Value::Object(config)) = origin.chat_template()?.map(|template| template.to_config()) {
-        for (key, value) in config {
-            settings.entry(key).or_insert(value);
-        }
-    }
-    if !settings.is_empty() {
-        write_atomic(&run.tokenizer_config(), format!("{:#}\n", Value::Object(settings)).as_bytes())?;
-    }
-    // Prompts of a sentence encoder, and the length and case of its texts.
-    if origin.base_path().is_dir() {
-        for name in SETTINGS_FILES {
-            if let Some(json) = read_json(origin.base_path(), name)? {
-                write_atomic(&run.root().join(name), format!("{json:#}\n").as_bytes())?;
-            }
-        }
-    }
-    let stop_ids = origin.stop_token_ids()?;
-    let mut config = origin.generation_config()?.filter(Value::is_object);
-    if !stop_ids.is_empty() {
-        // A model without settings is sampled from its own distribution. A file without these keys would mean otherwise.
-        let config = config.get_or_insert_with(|| json!({ "do_sample": true, "top_k": 0 }));
-        config["eos_token_id"] = stop_ids.into();
-    }
-    if let Some(config) = config {
-        write_atomic(&run.generation_config(), format!("{config:#}\n").as_bytes())?;
-    }
-    Ok(())
+    let settings = format!("{:#}\n", Value::Object(settings));
+    Ok(write_atomic(run.storage(), &run.tokenizer_config(), settings.as_bytes())?)
 }

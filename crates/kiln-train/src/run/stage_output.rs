@@ -17,7 +17,7 @@ use crate::{
 };
 use burn::{module::Module, tensor::Tensor};
 use kiln_data::Batch;
-use kiln_infer::{Generator, block_on};
+use kiln_infer::Generator;
 use kiln_nn::context::RngKey;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -54,7 +54,7 @@ impl StageRun<'_> {
 
     /// Seconds of training of this stage, over all processes.
     pub(super) fn elapsed_seconds(&self) -> f64 {
-        self.seconds_before + self.started_at.elapsed().as_secs_f64()
+        self.seconds_before + self.runtime.now().saturating_sub(self.started_at).as_secs_f64()
     }
 
     /// An event after the last completed step.
@@ -68,16 +68,16 @@ impl StageRun<'_> {
     }
 
     /// Metrics of the step in progress. Reads loss and norm from the device: the only wait for the device in a step.
-    pub(super) fn step_metrics(&self, gradients: &Gradients, batch: &Batch) -> StepMetrics {
+    pub(super) async fn step_metrics(&self, gradients: &Gradients, batch: &Batch) -> StepMetrics {
         StepMetrics {
             step: self.run_step() + 1,
             tokens: self.tokens + batch.layout.num_valid() as u64,
-            loss: read_scalar(&gradients.loss),
+            loss: read_scalar(&gradients.loss).await,
             learning_rate: self.config.schedule.learning_rate(self.steps_done, self.config.steps),
-            gradient_norm: read_scalar(&gradients.norm),
+            gradient_norm: read_scalar(&gradients.norm).await,
             seconds: self.elapsed_seconds(),
-            auxiliary_losses: read_scalars(&gradients.auxiliary_losses),
-            metrics: read_scalars(&gradients.metrics),
+            auxiliary_losses: read_scalars(&gradients.auxiliary_losses).await,
+            metrics: read_scalars(&gradients.metrics).await,
         }
     }
 
@@ -86,7 +86,7 @@ impl StageRun<'_> {
     ///
     /// # Errors
     /// [`TrainError::NotFinite`].
-    pub(super) fn check_finite(
+    pub(super) async fn check_finite(
         &self,
         row: &StepMetrics,
         gradients: &Gradients,
@@ -99,7 +99,7 @@ impl StageRun<'_> {
             (false, _) => "loss",
             (true, false) => "gradient",
         };
-        let origin = block_on(find_non_finite(models, batch, &*self.objective, self.rng_key(), gradients))?;
+        let origin = find_non_finite(models, batch, &*self.objective, self.rng_key(), gradients).await?;
         log.append(&self.event_row(EventKind::NotFinite, &format!("{quantity} at step {}: {origin}", row.step)))?;
         log.sync()?;
         let last_saved_step = match self.last_saved {
@@ -125,7 +125,7 @@ impl StageRun<'_> {
     }
 
     /// Evaluates the model if that is due. Returns the validation loss.
-    pub(super) fn validate(
+    pub(super) async fn validate(
         &mut self,
         models: &Models,
         log: &mut MetricsLog,
@@ -134,22 +134,22 @@ impl StageRun<'_> {
         if !self.config.is_due(self.config.eval_every, self.steps_done) {
             return Ok(None);
         }
-        self.evaluate(models, log, listener).map(Some)
+        self.evaluate(models, log, listener).await.map(Some)
     }
 
     /// Evaluates the model to start from before the first step of the run, unless `eval_every` is 0.
-    pub(super) fn validate_initial(
+    pub(super) async fn validate_initial(
         &mut self,
         models: &Models,
         log: &mut MetricsLog,
         listener: &mut dyn ProgressListener,
     ) -> Result<(), TrainError> {
         let is_due = self.recipe.from.is_some() && self.run_step() == 0 && !self.config.eval_every.is_zero();
-        if is_due { self.evaluate(models, log, listener).map(drop) } else { Ok(()) }
+        if is_due { self.evaluate(models, log, listener).await.map(drop) } else { Ok(()) }
     }
 
     /// Evaluates the model on the evaluation set of the stage, generates samples, and writes both rows.
-    fn evaluate(
+    async fn evaluate(
         &mut self,
         models: &Models,
         log: &mut MetricsLog,
@@ -158,15 +158,15 @@ impl StageRun<'_> {
         let config = self.config;
         let models = models.clone().with_policy(self.eval_model(models).valid());
         let eval_set = self.take_eval_set()?;
-        let evaluation = block_on(eval_set.evaluate(&models, &*self.objective))?;
+        let evaluation = eval_set.evaluate(&models, &*self.objective).await?;
         let row = evaluation.to_metrics(self.run_step(), self.tokens, self.elapsed_seconds());
         emit(log, listener, MetricsRow::Validation(row))?;
         if config.num_samples > 0 {
             let mode = self.objective.generation_mode(models.policy.config(), self.tokenizer.special_tokens());
             let generator = Generator::new(&models.policy, self.tokenizer)?.with_mode(mode);
             let seed = self.recipe.seed;
-            let mut row =
-                block_on(samples::generate_samples(&generator, &eval_set, config, seed, self.is_builtin_stories))?;
+            let is_stories = self.is_builtin_stories;
+            let mut row = samples::generate_samples(&generator, &eval_set, config, seed, is_stories).await?;
             row.step = self.run_step();
             row.seconds = self.elapsed_seconds();
             emit(log, listener, MetricsRow::Samples(row))?;
@@ -196,7 +196,7 @@ impl StageRun<'_> {
     }
 
     /// Saves a checkpoint after the last completed step, with its validation loss if it was evaluated.
-    pub(super) fn save_checkpoint(&mut self, models: &Models, eval_loss: Option<f64>) -> Result<(), TrainError> {
+    pub(super) async fn save_checkpoint(&mut self, models: &Models, eval_loss: Option<f64>) -> Result<(), TrainError> {
         let state = TrainerState {
             step: self.steps_done,
             steps: self.config.steps,
@@ -212,20 +212,24 @@ impl StageRun<'_> {
             training_tensors.extend(pending_model_tensors(&models.policy, ONLINE_PREFIX));
         }
         let retention = Retention { keep_last: self.config.keep_checkpoints };
-        self.folder.checkpoints().save_pending(&state, &model_tensors, &training_tensors, retention)?;
+        self.folder.checkpoints().save_pending(&state, &model_tensors, &training_tensors, retention).await?;
         self.last_saved = Some(self.steps_done);
         Ok(())
     }
 }
 
 /// A tensor with one element as a float, NaN if the device fails.
-fn read_scalar(tensor: &Tensor<1>) -> f64 {
-    block_on(tensor.clone().into_scalar_async::<f32>()).map_or(f64::NAN, f64::from)
+async fn read_scalar(tensor: &Tensor<1>) -> f64 {
+    tensor.clone().into_scalar_async::<f32>().await.map_or(f64::NAN, f64::from)
 }
 
 /// Tensors with one element each as floats, by name.
-fn read_scalars(tensors: &BTreeMap<String, Tensor<1>>) -> BTreeMap<String, Option<f64>> {
-    tensors.iter().map(|(name, value)| (name.clone(), Some(read_scalar(value)))).collect()
+async fn read_scalars(tensors: &BTreeMap<String, Tensor<1>>) -> BTreeMap<String, Option<f64>> {
+    let mut scalars = BTreeMap::new();
+    for (name, value) in tensors {
+        scalars.insert(name.clone(), Some(read_scalar(value).await));
+    }
+    scalars
 }
 
 /// Writes a row of metrics and reports it.

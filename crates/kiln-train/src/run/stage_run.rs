@@ -1,7 +1,7 @@
 //! Training loop of one stage of a run.
 
 use super::{
-    data, load_weights,
+    Runtime, data, load_weights,
     progress::{ProgressEvent, ProgressListener},
     stage_output::{HISTORY_KEY, emit},
 };
@@ -17,17 +17,14 @@ use crate::{
     state_dict::{load_optimizer_state, take_online_tensors},
 };
 use burn::tensor::Device;
-use kiln_data::{Corpus, Packer, Prefetcher, Tokenizer};
+use kiln_data::{Corpus, Packer, Tokenizer};
 use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
+    time::Duration,
 };
-
-/// Number of packed batches that are prepared in advance.
-const PREFETCHED_BATCHES: usize = 4;
 
 /// Outcome of [`StageRun::train`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +40,7 @@ pub struct StageRun<'a> {
     pub(super) recipe: &'a Recipe,
     pub(super) config: &'a StageConfig,
     pub(super) tokenizer: &'a Tokenizer,
+    pub(super) runtime: &'a dyn Runtime,
     /// Whether the stage trains on the built-in stories: then samples are scored by their grammar, and the loss is compared
     /// with the entropy of the generator.
     pub(super) is_builtin_stories: bool,
@@ -61,7 +59,8 @@ pub struct StageRun<'a> {
     pub(super) tokens: u64,
     /// Seconds of training of this stage in earlier processes.
     pub(super) seconds_before: f64,
-    pub(super) started_at: Instant,
+    /// Time of the runtime at the start of the training in this process.
+    pub(super) started_at: Duration,
     /// Completed steps of this stage at its last checkpoint; `None` if it has none.
     pub(super) last_saved: Option<u64>,
     /// Number of batches in a row without a predicted token, and of their tokens.
@@ -73,14 +72,14 @@ pub struct StageRun<'a> {
 }
 
 impl<'a> StageRun<'a> {
-    /// The stage of `recipe` in `folder` before its first step, after `tokens` training tokens of earlier stages.
+    /// The stage of `recipe` in `folder` before its first step. [`tokens`](Self::tokens) counts those of earlier stages too.
     pub fn new(
         recipe: &'a Recipe,
         folder: StageFolder,
         corpus: Arc<Corpus>,
         tokenizer: &'a Tokenizer,
         objective: Box<dyn Objective>,
-        tokens: u64,
+        runtime: &'a dyn Runtime,
     ) -> Self {
         let config = &recipe.stages[folder.index];
         let earlier_stages = &recipe.stages[..folder.index];
@@ -93,6 +92,7 @@ impl<'a> StageRun<'a> {
             recipe,
             config,
             tokenizer,
+            runtime,
             is_builtin_stories: data::is_builtin_stories(config.data_config(recipe)),
             folder,
             corpus,
@@ -102,9 +102,9 @@ impl<'a> StageRun<'a> {
             fingerprints,
             steps_done: 0,
             steps_before: earlier_stages.iter().map(|stage| stage.steps).sum(),
-            tokens,
+            tokens: 0,
             seconds_before: 0.0,
-            started_at: Instant::now(),
+            started_at: runtime.now(),
             last_saved: None,
             empty_batches: (0, 0),
             history: EvaluationHistory::default(),
@@ -157,7 +157,7 @@ impl<'a> StageRun<'a> {
     ///
     /// # Errors
     /// If the loss or a gradient is not finite, or data, device or files fail.
-    pub fn train(
+    pub async fn train(
         &mut self,
         models: Models,
         log: &mut MetricsLog,
@@ -174,16 +174,17 @@ impl<'a> StageRun<'a> {
             self.ema.get_or_insert_with(|| WeightEma::new(&models.policy, decay));
         }
         self.emit_stage_start(&models, log, listener)?;
-        self.started_at = Instant::now();
-        self.validate_initial(&models, log, listener)?;
+        self.started_at = self.runtime.now();
+        self.validate_initial(&models, log, listener).await?;
         let packer = Packer::training(self.corpus.clone(), config.row_size(), self.recipe.seed)?;
         let batch_size = config.batch_size;
         // Steps count over the whole run, so that a stage on the same data continues where the one before it ended.
         let remaining = self.run_step()..self.steps_before + config.steps;
-        for packed in Prefetcher::new(PREFETCHED_BATCHES, remaining, move |step| packer.rows_at_step(step, batch_size))
-        {
-            models = self.train_step(models, &packed?, log, listener)?;
-            if self.complete_step(&models, log, stop, listener)? {
+        let rows_at_step = Box::new(move |step| packer.rows_at_step(step, batch_size));
+        for packed in self.runtime.batches(remaining, rows_at_step) {
+            models = self.train_step(models, &packed?, log, listener).await?;
+            self.runtime.yield_now().await;
+            if self.complete_step(&models, log, stop, listener).await? {
                 return Ok((models, StageOutcome::Interrupted));
             }
             if self.reason_to_stop().is_some() {
@@ -197,7 +198,7 @@ impl<'a> StageRun<'a> {
     }
 
     /// Evaluates and saves after a step, if that is due. Returns whether the stage was asked to stop.
-    fn complete_step(
+    async fn complete_step(
         &mut self,
         models: &Models,
         log: &mut MetricsLog,
@@ -205,7 +206,7 @@ impl<'a> StageRun<'a> {
         listener: &mut dyn ProgressListener,
     ) -> Result<bool, TrainError> {
         let config = self.config;
-        let eval_loss = self.validate(models, log, listener)?;
+        let eval_loss = self.validate(models, log, listener).await?;
         if let (Some(loss), Some(early_stopping)) = (eval_loss, &config.early_stopping) {
             self.history.record(loss, self.steps_done, early_stopping.min_delta);
         }
@@ -213,7 +214,7 @@ impl<'a> StageRun<'a> {
         let is_interrupted = stop.load(Ordering::Relaxed) && !is_last;
         if is_last || is_interrupted || config.is_due(config.checkpoint_every, self.steps_done) {
             log.sync()?;
-            self.save_checkpoint(models, eval_loss)?;
+            self.save_checkpoint(models, eval_loss).await?;
             listener.on_event(ProgressEvent::CheckpointSaved(self.steps_done));
         }
         if is_interrupted {

@@ -9,7 +9,6 @@ use crate::{
     step::{StepOptions, compute_gradients_with, set_trainable},
 };
 use kiln_data::{Batch, PackedSequences};
-use kiln_infer::block_on;
 use kiln_models::Model;
 use kiln_nn::adapter::StepProgress;
 use kiln_spec::{Random, ValidationError, config::ConfigError};
@@ -19,7 +18,7 @@ const MAX_EMPTY_BATCHES: usize = 8;
 
 impl StageRun<'_> {
     /// One optimizer step on the packed rows.
-    pub(super) fn train_step(
+    pub(super) async fn train_step(
         &mut self,
         mut models: Models,
         packed: &PackedSequences,
@@ -28,14 +27,14 @@ impl StageRun<'_> {
     ) -> Result<Models, TrainError> {
         let config = self.config;
         let random = Random::new(self.recipe.seed, "objective", self.run_step(), 0);
-        let batch = block_on(self.objective.batch(packed, &models, random))?;
+        let batch = self.objective.batch(packed, &models, random).await?;
         let batch = restart_positions(batch, &models.policy);
         check_rows(&batch, &packed.vocabulary, &models.policy)?;
         let parts = split_micro_batches(&batch, config.gradient_accumulation);
         let checkpointing = config.gradient_checkpointing;
         let gradients = compute_gradients_with(&models, &parts, &*self.objective, self.rng_key(), checkpointing);
-        let mut row = self.step_metrics(&gradients, &batch);
-        self.check_finite(&row, &gradients, &models, &batch, log)?;
+        let mut row = self.step_metrics(&gradients, &batch).await;
+        self.check_finite(&row, &gradients, &models, &batch, log).await?;
         let num_units = self.objective.num_units(&batch);
         if num_units == 0.0 {
             row.loss = f64::NAN;

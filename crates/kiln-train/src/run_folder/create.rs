@@ -1,47 +1,53 @@
 //! Creation of run folders. An existing run is never overwritten.
-use std::fs;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::paths::{describe_entries, slug};
-use super::{RunFolder, RunLock, RunPaths, write_atomic};
-use crate::checkpoint::atomic_write::{file_names, is_temporary, parent_folder, remove_temporary_files};
+use super::{RunFolder, RunPaths};
 use crate::run_folder_error::RunFolderError;
+use crate::storage::{
+    Storage, create_folder, file_names, is_temporary, parent_folder, remove_temporary_files, write_atomic,
+};
 
 /// Creates a run folder at `path`, which must be new or empty.
-pub(super) fn create_in(path: &Path, recipe: &str) -> Result<RunFolder, RunFolderError> {
-    if try_create_folder(path)? {
-        return init_or_remove(path, recipe);
+pub(super) fn create_in(storage: Arc<dyn Storage>, path: &Path, recipe: &str) -> Result<RunFolder, RunFolderError> {
+    if try_create_folder(&*storage, path)? {
+        return init_or_remove(storage, path, recipe);
     }
-    if !path.is_dir() {
+    if !storage.is_folder(path) {
         return Err(RunFolderError::FolderExists { path: path.to_owned(), found: "a file".to_owned() });
     }
     // A process that was killed before it wrote the recipe leaves a lock file and temporary files, but no run.
-    let names = file_names(path)?;
+    let names = file_names(&*storage, path)?;
     if names.iter().any(|name| name != "lock" && !is_temporary(name)) {
         return Err(RunFolderError::FolderExists { path: path.to_owned(), found: describe_entries(&names) });
     }
-    init_run_folder(path, recipe)
+    init_run_folder(storage, path, recipe)
 }
 
 /// Creates a run folder at the first free one of `base/<name>`, `base/<name>-2`, ….
-pub(super) fn create_first_free(base: &Path, name: &str, recipe: &str) -> Result<RunFolder, RunFolderError> {
+pub(super) fn create_first_free(
+    storage: Arc<dyn Storage>,
+    base: &Path,
+    name: &str,
+    recipe: &str,
+) -> Result<RunFolder, RunFolderError> {
     let name = slug(name);
     let mut path = base.join(&name);
     for number in 2_u64.. {
-        if try_create_folder(&path)? {
+        if try_create_folder(&*storage, &path)? {
             break;
         }
         path = base.join(format!("{name}-{number}"));
     }
-    init_or_remove(&path, recipe)
+    init_or_remove(storage, &path, recipe)
 }
 
 /// Creates the folder; false if the name is used. If two processes try, only one succeeds.
-fn try_create_folder(path: &Path) -> Result<bool, RunFolderError> {
-    let parent = parent_folder(path);
-    fs::create_dir_all(parent).map_err(|source| RunFolderError::from_io("create", parent, source))?;
-    match fs::create_dir(path) {
+fn try_create_folder(storage: &dyn Storage, path: &Path) -> Result<bool, RunFolderError> {
+    create_folder(storage, parent_folder(path))?;
+    match storage.create_new_folder(path) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(source) => Err(RunFolderError::from_io("create", path, source)),
@@ -49,25 +55,26 @@ fn try_create_folder(path: &Path) -> Result<bool, RunFolderError> {
 }
 
 /// Initializes a folder that was just created; removes it again if that fails.
-fn init_or_remove(path: &Path, recipe: &str) -> Result<RunFolder, RunFolderError> {
-    let folder = init_run_folder(path, recipe).inspect_err(|_| {
-        let _ = fs::remove_dir_all(path);
+fn init_or_remove(storage: Arc<dyn Storage>, path: &Path, recipe: &str) -> Result<RunFolder, RunFolderError> {
+    let folder = init_run_folder(storage.clone(), path, recipe).inspect_err(|_| {
+        let _ = storage.remove(path);
     })?;
     Ok(RunFolder { is_new: true, ..folder })
 }
 
 /// Locks the folder and writes the recipe.
-fn init_run_folder(path: &Path, recipe: &str) -> Result<RunFolder, RunFolderError> {
-    let paths = RunPaths::new(path);
-    let lock = RunLock::acquire(&paths)?;
+fn init_run_folder(storage: Arc<dyn Storage>, path: &Path, recipe: &str) -> Result<RunFolder, RunFolderError> {
+    let lock = storage.lock_run(path)?;
+    let paths = RunPaths::new(storage, path);
+    let storage = paths.storage();
     // Another process may have created a run here before this one got the lock.
-    if paths.recipe().exists() {
+    if storage.exists(&paths.recipe()) {
         return Err(RunFolderError::FolderExists {
             path: path.to_owned(),
-            found: describe_entries(&file_names(path)?),
+            found: describe_entries(&file_names(storage, path)?),
         });
     }
-    remove_temporary_files(path)?;
-    write_atomic(&paths.recipe(), recipe.as_bytes())?;
+    remove_temporary_files(storage, path)?;
+    write_atomic(storage, &paths.recipe(), recipe.as_bytes())?;
     Ok(RunFolder { paths, lock, is_new: false })
 }

@@ -1,13 +1,10 @@
 //! Copies of the metrics in other formats, beside `metrics.jsonl`.
-use std::fs::{File, OpenOptions};
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
 
-use super::metrics_log::read_or_empty;
-use super::write_atomic;
 use crate::metrics::{LogFormat, MetricsEncoder, MetricsRow};
 use crate::run_folder_error::RunFolderError;
+use crate::storage::{Storage, StorageFile, write_atomic};
 
 /// Writer of a copy of the metrics.
 ///
@@ -15,28 +12,34 @@ use crate::run_folder_error::RunFolderError;
 /// an incomplete record, even if it was removed or damaged.
 #[derive(Debug)]
 pub struct MetricsCopy {
+    storage: Arc<dyn Storage>,
     path: PathBuf,
     encoder: Box<dyn MetricsEncoder>,
-    file: File,
+    file: Box<dyn StorageFile>,
 }
 
 impl MetricsCopy {
-    /// Writes the copy of `rows` into the run folder `root`.
+    /// Writes the copy of `rows` into the run folder `root`. `now` is the Unix time in seconds.
     ///
     /// # Errors
     /// If the file cannot be read or written.
-    pub fn create(format: LogFormat, root: &Path, rows: &[MetricsRow]) -> Result<Self, RunFolderError> {
+    pub fn create(
+        storage: Arc<dyn Storage>,
+        format: LogFormat,
+        root: &Path,
+        rows: &[MetricsRow],
+        now: f64,
+    ) -> Result<Self, RunFolderError> {
         let path = root.join(format.file_name());
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64());
-        let mut encoder = format.encoder(&read_or_empty(&path)?, now);
-        let file = write_and_open(&path, &encoder.encode_file(rows))?;
-        Ok(Self { path, encoder, file })
+        let mut encoder = format.encoder(&storage.read_or_empty(&path)?, now);
+        let file = write_and_open(&*storage, &path, &encoder.encode_file(rows))?;
+        Ok(Self { storage, path, encoder, file })
     }
 
     /// Appends a row. `read_rows` reads all rows, `row` included, for a file that must be written anew.
     ///
     /// # Errors
-    /// If the file cannot be written. Part of the row can be left in it: the next resume removes that.
+    /// If the file cannot be written.
     pub fn append(
         &mut self,
         row: &MetricsRow,
@@ -44,11 +47,11 @@ impl MetricsCopy {
     ) -> Result<(), RunFolderError> {
         match self.encoder.encode_row(row) {
             Some(bytes) => {
-                let written = self.file.write_all(&bytes);
+                let written = self.file.append(&bytes);
                 written.map_err(|source| RunFolderError::from_io("write", &self.path, source))
             }
             None => {
-                self.file = write_and_open(&self.path, &self.encoder.encode_file(&read_rows()?))?;
+                self.file = write_and_open(&*self.storage, &self.path, &self.encoder.encode_file(&read_rows()?))?;
                 Ok(())
             }
         }
@@ -59,16 +62,15 @@ impl MetricsCopy {
     /// # Errors
     /// If the file cannot be written.
     pub fn sync(&self) -> Result<(), RunFolderError> {
-        self.file.sync_all().map_err(|source| RunFolderError::from_io("write", &self.path, source))
+        self.file.sync().map_err(|source| RunFolderError::from_io("write", &self.path, source))
     }
 }
 
 /// Replaces a file, and opens it to append to it.
-fn write_and_open(path: &Path, bytes: &[u8]) -> Result<File, RunFolderError> {
-    write_atomic(path, bytes)?;
-    let file = OpenOptions::new().append(true).open(path);
-    file.map_err(|source| RunFolderError::from_io("open", path, source))
+fn write_and_open(storage: &dyn Storage, path: &Path, bytes: &[u8]) -> Result<Box<dyn StorageFile>, RunFolderError> {
+    write_atomic(storage, path, bytes)?;
+    storage.open_append(path).map_err(|source| RunFolderError::from_io("open", path, source))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "files"))]
 mod tests;

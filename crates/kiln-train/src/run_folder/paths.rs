@@ -1,20 +1,29 @@
 //! Paths of the files in a run folder.
+use std::borrow::Cow;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use kiln_data::{DataError, file_set::FileSet};
 
 use crate::Recipe;
 use crate::checkpoint::Checkpoints;
-use crate::checkpoint::atomic_write::file_names;
 use crate::run_folder_error::RunFolderError;
+use crate::storage::{Storage, file_names};
 
-/// Paths of the files of a run. They can be read without a lock, also while the run is training.
-#[derive(Clone, Debug, PartialEq, Eq)]
+use super::MetricsFile;
+
+/// Paths of the files of a run, in a storage. They can be read without a lock, also while the run is training.
+#[derive(Clone, Debug)]
 pub struct RunPaths {
+    storage: Arc<dyn Storage>,
     root: PathBuf,
 }
 
 /// The folder of one stage of a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct StageFolder {
+    storage: Arc<dyn Storage>,
     /// Index of the stage in the recipe, from 0.
     pub index: usize,
     /// Name of the stage as a part of a path.
@@ -26,30 +35,50 @@ pub struct StageFolder {
 impl StageFolder {
     /// The checkpoints of the stage.
     pub fn checkpoints(&self) -> Checkpoints {
-        Checkpoints::new(self.path.join("checkpoints"))
+        Checkpoints::new_in(self.storage.clone(), self.path.join("checkpoints"))
+    }
+
+    /// Where the files of the stage are kept.
+    pub fn storage(&self) -> &dyn Storage {
+        &*self.storage
     }
 }
 
 impl RunPaths {
-    /// The run at `path`, which must have a `recipe.toml`.
+    /// The run at `path` on disk, which must have a `recipe.toml`.
     ///
     /// # Errors
     /// [`RunFolderError::NotRunFolder`] with what is there instead.
+    #[cfg(feature = "files")]
     pub fn open(path: &Path) -> Result<Self, RunFolderError> {
-        let paths = Self::new(path);
-        if paths.recipe().is_file() {
+        Self::open_in(crate::storage::DiskStorage::shared(), path)
+    }
+
+    /// The run at `path` of a storage, which must have a `recipe.toml`.
+    ///
+    /// # Errors
+    /// [`RunFolderError::NotRunFolder`] with what is there instead.
+    pub fn open_in(storage: Arc<dyn Storage>, path: &Path) -> Result<Self, RunFolderError> {
+        let paths = Self::new(storage, path);
+        let storage = paths.storage();
+        if storage.is_file(&paths.recipe()) {
             return Ok(paths);
         }
-        let found = match (path.exists(), path.is_dir()) {
+        let found = match (storage.exists(path), storage.is_folder(path)) {
             (false, _) => "nothing".to_owned(),
             (true, false) => "a file".to_owned(),
-            (true, true) => describe_entries(&file_names(path)?),
+            (true, true) => describe_entries(&file_names(storage, path)?),
         };
         Err(RunFolderError::NotRunFolder { path: path.to_owned(), found })
     }
 
-    pub(super) fn new(path: &Path) -> Self {
-        Self { root: path.to_owned() }
+    pub(super) fn new(storage: Arc<dyn Storage>, path: &Path) -> Self {
+        Self { storage, root: path.to_owned() }
+    }
+
+    /// Where the files of the run are kept.
+    pub fn storage(&self) -> &dyn Storage {
+        &*self.storage
     }
 
     /// The run folder.
@@ -83,6 +112,11 @@ impl RunPaths {
         self.root.join("metrics.jsonl")
     }
 
+    /// The metrics file, to read or write it.
+    pub(crate) fn metrics_file(&self) -> MetricsFile {
+        MetricsFile::new(self.storage.clone(), self.metrics())
+    }
+
     /// `report.html`: the report page.
     pub fn report(&self) -> PathBuf {
         self.root.join("report.html")
@@ -97,13 +131,13 @@ impl RunPaths {
     pub fn stage(&self, index: usize, name: &str) -> StageFolder {
         let name = slug(name);
         let path = self.root.join("stages").join(format!("{index}-{name}"));
-        StageFolder { index, name, path }
+        StageFolder { storage: self.storage.clone(), index, name, path }
     }
 
     /// The folders of those stages of `recipe` that have one, in order. Other folders are ignored.
     pub fn stages(&self, recipe: &Recipe) -> Vec<StageFolder> {
         let folders = recipe.stages.iter().enumerate().map(|(index, stage)| self.stage(index, &stage.name));
-        folders.filter(|stage| stage.path.is_dir()).collect()
+        folders.filter(|stage| self.storage().is_folder(&stage.path)).collect()
     }
 
     /// The last checkpoint of the last stage that has one, as stage and step.
@@ -117,6 +151,30 @@ impl RunPaths {
             }
         }
         Ok(None)
+    }
+}
+
+/// The files of the run folder itself.
+impl FileSet for RunPaths {
+    fn read(&self, name: &str) -> Result<Option<Cow<'_, [u8]>>, DataError> {
+        let path = self.location(name);
+        match self.storage.read(&path) {
+            Ok(bytes) => Ok(Some(Cow::Owned(bytes))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(DataError::Io {
+                path: path.display().to_string(),
+                action: "read the file",
+                reason: error.to_string(),
+            }),
+        }
+    }
+
+    fn location(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.root.clone()
     }
 }
 

@@ -5,7 +5,7 @@ use crate::checkpoint::{Checkpoint, Fingerprints};
 use crate::run_folder_error::RunFolderError;
 
 /// The checkpoint from which a run is resumed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct ResumePoint {
     /// The stage of the checkpoint.
     pub stage: StageFolder,

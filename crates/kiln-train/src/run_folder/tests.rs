@@ -8,8 +8,9 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::*;
-use crate::checkpoint::atomic_write::file_names;
 use crate::checkpoint::tests::child;
+use crate::checkpoint::tests::file_names;
+use crate::storage::DiskStorage;
 
 const RECIPE: &str = "version = 1\n";
 
@@ -21,8 +22,9 @@ fn home() -> TempDir {
 fn a_new_run_has_its_recipe_and_a_free_folder() {
     let home = home();
     let base = home.path().join("runs");
-    let runs: Vec<_> =
-        (0..3).map(|i| create::create_first_free(&base, "tiny", &format!("seed = {i}\n")).unwrap()).collect();
+    let runs: Vec<_> = (0..3)
+        .map(|i| create::create_first_free(DiskStorage::shared(), &base, "tiny", &format!("seed = {i}\n")).unwrap())
+        .collect();
     for (i, (run, name)) in runs.iter().zip(["tiny", "tiny-2", "tiny-3"]).enumerate() {
         assert_eq!(run.root(), base.join(name));
         assert_eq!(fs::read_to_string(run.recipe()).unwrap(), format!("seed = {i}\n"));
@@ -35,7 +37,11 @@ fn runs_that_start_at_once_get_different_folders() {
     let home = home();
     let base = &home.path().join("runs");
     let runs: Vec<PathBuf> = thread::scope(|scope| {
-        let start = |_| scope.spawn(move || create::create_first_free(base, "tiny", RECIPE).unwrap().root().to_owned());
+        let start = |_| {
+            scope.spawn(move || {
+                create::create_first_free(DiskStorage::shared(), base, "tiny", RECIPE).unwrap().root().to_owned()
+            })
+        };
         let threads: Vec<_> = (0..8).map(start).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
@@ -148,7 +154,7 @@ fn a_folder_of_a_killed_start_can_be_used_again() {
 #[cfg(unix)]
 fn a_new_run_that_cannot_write_its_recipe_leaves_nothing() {
     if let Some(base) = child::folder() {
-        let error = create::create_first_free(&base, "tiny", RECIPE).unwrap_err();
+        let error = create::create_first_free(DiskStorage::shared(), &base, "tiny", RECIPE).unwrap_err();
         assert_eq!(error.kind(), "disk-full", "{error}");
         return;
     }

@@ -5,6 +5,7 @@ use crate::{
     checkpoint::{PendingTensor, PendingTensors},
     optimizer::Optimizer,
 };
+use burn::tensor::Tensor;
 use kiln_models::{Model, ModelTensors, tensors::TensorSource};
 use safetensors::Dtype;
 
@@ -17,12 +18,14 @@ pub fn pending_model_tensors(model: &Model, prefix: &str) -> PendingTensors {
         let file_name = prefix.to_owned() + &file_name(&name, &handle, &info);
         let pending = match packed_form(&handle, &info).cloned() {
             Some(packed) => {
-                PendingTensor::new(Dtype::U8, packed_shape(&packed), move || Ok(packed.matrix.bytes().to_vec()))
+                PendingTensor::known(Dtype::U8, packed_shape(&packed), move || packed.matrix.bytes().to_vec())
             }
             None => {
                 let dtype = float_dtype(&info);
-                let read = move || Ok(raw_from_data(handle.value()?, dtype).bytes);
-                PendingTensor::new(dtype, info.shape, read)
+                PendingTensor::new(dtype, info.shape, move || {
+                    let value = handle.value_async();
+                    Box::pin(async move { Ok(raw_from_data(value.await?, dtype).bytes) })
+                })
             }
         };
         all.insert(file_name, pending);
@@ -37,22 +40,25 @@ pub fn pending_optimizer_tensors(optimizer: &Optimizer) -> PendingTensors {
         let slots =
             state.slot_names.iter().copied().zip(&state.slots).chain(state.master.iter().map(|m| ("master", m)));
         for (slot, tensor) in slots {
-            let tensor = tensor.clone();
-            let shape = tensor.dims().to_vec();
-            let read = move || Ok(raw_from_data(tensor.clone().try_into_data()?, Dtype::F32).bytes);
-            tensors.insert(format!("optimizer.{name}.{slot}"), PendingTensor::new(Dtype::F32, shape, read));
+            tensors.insert(format!("optimizer.{name}.{slot}"), pending_floats(tensor));
         }
         let step = state.step.to_le_bytes().to_vec();
-        let time = PendingTensor::new(Dtype::I64, vec![1], move || Ok(step.clone()));
+        let time = PendingTensor::known(Dtype::I64, vec![1], move || step.clone());
         tensors.insert(format!("optimizer.{name}.time"), time);
     }
     for (adapter, state) in &optimizer.adapter_states {
         for (slot, tensor) in state {
-            let tensor = tensor.clone();
-            let shape = tensor.dims().to_vec();
-            let read = move || Ok(raw_from_data(tensor.clone().try_into_data()?, Dtype::F32).bytes);
-            tensors.insert(format!("{ADAPTER_PREFIX}{adapter}.{slot}"), PendingTensor::new(Dtype::F32, shape, read));
+            tensors.insert(format!("{ADAPTER_PREFIX}{adapter}.{slot}"), pending_floats(tensor));
         }
     }
     tensors
+}
+
+/// A tensor that is written as 32-bit floats.
+fn pending_floats<const D: usize>(tensor: &Tensor<D>) -> PendingTensor {
+    let (tensor, shape) = (tensor.clone(), tensor.dims().to_vec());
+    PendingTensor::new(Dtype::F32, shape, move || {
+        let data = tensor.clone().into_data_async();
+        Box::pin(async move { Ok(raw_from_data(data.await?, Dtype::F32).bytes) })
+    })
 }

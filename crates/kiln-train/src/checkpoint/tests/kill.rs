@@ -4,9 +4,8 @@ use std::process::Child;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::super::atomic_write::file_names;
 use super::super::*;
-use super::{child, sample};
+use super::{child, file_names, sample};
 
 /// Kills: at least, and at most. A busy machine needs more until enough are in the middle of a save.
 const ROUNDS: std::ops::Range<u64> = 40..400;

@@ -22,7 +22,7 @@ fn copies_hold_the_rows_of_the_metrics_after_any_interruption() {
     let path = home.path().join("metrics.jsonl");
     let files = LogFormat::ALL.map(|format| home.path().join(format.file_name()));
     let read = || files.each_ref().map(|file| fs::read(file).unwrap());
-    let mut log = MetricsLog::create(&path).unwrap().with_copies(&LogFormat::ALL).unwrap();
+    let mut log = MetricsLog::create(&path).unwrap().with_copies(&LogFormat::ALL, 1.7e9).unwrap();
     let rows = rows(6);
     for row in &rows[..5] {
         log.append(row).unwrap();
@@ -36,7 +36,7 @@ fn copies_hold_the_rows_of_the_metrics_after_any_interruption() {
     for damage in [&complete[0][..complete[0].len() - 3], b"", &complete[0][..30]] {
         fs::write(&files[0], damage).unwrap();
         fs::write(&files[1], [&complete[1][..], b"5,1."].concat()).unwrap();
-        let mut log = MetricsLog::truncate_after(&path, 2).unwrap().with_copies(&LogFormat::ALL).unwrap();
+        let mut log = MetricsLog::truncate_after(&path, 2).unwrap().with_copies(&LogFormat::ALL, 1.8e9).unwrap();
         for row in &rows[2..5] {
             log.append(row).unwrap();
         }
@@ -54,7 +54,7 @@ fn copies_hold_the_rows_of_the_metrics_after_any_interruption() {
 fn a_run_without_formats_has_no_copies() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("metrics.jsonl");
-    let mut log = MetricsLog::create(&path).unwrap().with_copies(&[]).unwrap();
+    let mut log = MetricsLog::create(&path).unwrap().with_copies(&[], 0.0).unwrap();
     log.append(&rows(1)[0]).unwrap();
     assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
 }

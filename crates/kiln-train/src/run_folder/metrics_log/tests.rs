@@ -1,10 +1,10 @@
 use std::fs;
 use std::io::Write;
 
-use super::super::write_atomic;
 use super::*;
-use crate::checkpoint::atomic_write::file_names;
+use crate::checkpoint::tests::file_names;
 use crate::metrics::{EventKind, RunEvent, StepMetrics};
+use crate::run_folder::write_atomic;
 
 fn step(step: u64) -> MetricsRow {
     MetricsRow::Step(StepMetrics { step, loss: 3.5, ..StepMetrics::default() })

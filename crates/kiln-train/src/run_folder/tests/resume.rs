@@ -5,7 +5,7 @@ use tempfile::TempDir;
 
 use super::super::*;
 use super::{RECIPE, home};
-use crate::checkpoint::atomic_write::file_names;
+use crate::checkpoint::tests::file_names;
 use crate::checkpoint::tests::sample;
 use crate::checkpoint::{Fingerprints, Retention};
 use crate::{Recipe, StageConfig};

@@ -1,4 +1,4 @@
-//! Lock of a run folder: one process at a time writes a run. The system releases the lock when the process ends, even if it
+//! Lock file of a run folder: one process at a time writes a run. The system releases the lock when the process ends, even if it
 //! is killed.
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -6,33 +6,38 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
-use super::RunPaths;
+use super::StorageLock;
 use crate::run_folder_error::RunFolderError;
 
-/// The lock of a run. Dropping it releases it.
+/// Name of the lock file in the run folder.
+pub(crate) const LOCK_FILE: &str = "lock";
+
+/// The locked file of a run.
 #[derive(Debug)]
-pub struct RunLock {
+pub(super) struct LockFile {
     file: File,
 }
+
+impl StorageLock for LockFile {}
 
 /// Number of attempts: a process that was just killed may hold its lock for a moment.
 const LOCK_ATTEMPTS: u32 = 10;
 const RETRY_DELAY: Duration = Duration::from_millis(20);
 
-impl RunLock {
-    /// Takes the lock of a run, and writes the id of this process into the lock file.
+impl LockFile {
+    /// Takes the lock of the run in the folder `run`, and writes the id of this process into the lock file.
     ///
     /// # Errors
     /// [`RunFolderError::Locked`] with the id of the process that holds the lock, or a failure of the file system.
-    pub fn acquire(paths: &RunPaths) -> Result<Self, RunFolderError> {
-        let path = paths.lock_file();
+    pub fn acquire(run: &Path) -> Result<Self, RunFolderError> {
+        let path = run.join(LOCK_FILE);
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let mut file = file.map_err(|source| RunFolderError::from_io("open", &path, source))?;
         for attempts_left in (0..LOCK_ATTEMPTS).rev() {
             match file.try_lock() {
                 Ok(()) => break,
                 Err(TryLockError::WouldBlock) if attempts_left > 0 => sleep(RETRY_DELAY),
-                Err(TryLockError::WouldBlock) => return Err(locked_error(paths.root(), file)),
+                Err(TryLockError::WouldBlock) => return Err(locked_error(run, file)),
                 Err(TryLockError::Error(source)) => return Err(RunFolderError::from_io("lock", &path, source)),
             }
         }
@@ -41,7 +46,7 @@ impl RunLock {
     }
 }
 
-impl Drop for RunLock {
+impl Drop for LockFile {
     fn drop(&mut self) {
         // Closing the file would not release the lock while a forked process has a copy of it.
         let _ = self.file.unlock();
