@@ -17,7 +17,9 @@ pub use blocks::{
 pub use embedding_and_head::{embedding, language};
 pub use encoder_stacks::{encoder, encoder_decoder, head};
 pub use links::{links, with_links, without_links, without_value_residuals};
-pub use smooth::{all_blocks, is_differentiable, with_soft_norms, with_zero_branches, without_depth_rules};
+pub use smooth::{
+    all_blocks, has_top_k_scores, is_differentiable, with_soft_norms, with_zero_branches, without_depth_rules,
+};
 
 use kiln_models::{ModelConfig, SublayerConfig, Visibility};
 use kiln_nn::{depth::DepthConfig, junction::JunctionConfig, part::PartConfig};

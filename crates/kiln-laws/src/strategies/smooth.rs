@@ -87,8 +87,8 @@ pub fn with_zero_branches(config: &ModelConfig) -> ModelConfig {
 
 /// Whether the loss is differentiable everywhere, so that finite differences approximate its gradient.
 ///
-/// ReLU, the clamped SwiGLU, clipped queries, the choice of keys (top-k), positions that are interpolated (CoPE), the choice of experts and the
-/// choice of tokens (mixture of depths) are not.
+/// ReLU, the clamped SwiGLU, clipped queries, the choice of keys (top-k), positions that are interpolated (CoPE), the choice of
+/// experts and the choice of tokens (mixture of depths) are not.
 pub fn is_differentiable(config: &ModelConfig) -> bool {
     let encoder = config.encoder_model_config().map_or_else(Vec::new, |encoder| encoder.blocks);
     let blocks: Vec<&BlockConfig> = config.blocks.iter().chain(&encoder).collect();
@@ -108,6 +108,17 @@ pub fn is_differentiable(config: &ModelConfig) -> bool {
         }
         _ => true,
     })
+}
+
+/// Whether an attention reads its top-k keys alone. A rounding may change which these are: norms of two values per key make all
+/// keys nearly equal.
+pub fn has_top_k_scores(config: &ModelConfig) -> bool {
+    let mut config = config.clone();
+    let is_top_k = |part: &PartConfig| match part {
+        PartConfig::Attention(attention) => matches!(attention.score, ScoreConfig::TopK(_)),
+        _ => false,
+    };
+    all_blocks(&mut config).flat_map(|block| &block.sublayers).any(|sublayer| sublayer.parts.iter().any(is_top_k))
 }
 
 /// Whether attention weights are differentiable everywhere as functions of the parameters.

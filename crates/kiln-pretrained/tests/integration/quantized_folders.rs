@@ -292,8 +292,8 @@ fn malformed_folders_are_refused_with_the_file_and_the_tensor_or_the_key() {
     check(with_nan, ["down_proj_scales`", "expected numbers, found NaN (255) for group 7"]);
     check(option("mxfp4", "group_size", json!(16)), ["config.json", "quantization_config.group_size"]);
     check(
-        option("mxfp4", "modules_to_not_convert", json!(["model.layers.0.mlp.experts"])),
-        ["proj_blocks`", "quantization_config.modules_to_not_convert[0] excludes `model.layers.0.mlp.experts`"],
+        option("mxfp4", "modules_to_not_convert", json!(["lm_head", "model.layers.*.mlp.experts"])),
+        ["proj_blocks`", "quantization_config.modules_to_not_convert[1] excludes `model.layers.*.mlp.experts`"],
     );
     check(option("nf4", "load_in_8bit", json!(true)), ["config.json", "quantization_config.load_in_4bit"]);
     check(option("nf4", "bnb_4bit_quant_storage", json!("bfloat16")), ["config.json", "quant_storage"]);

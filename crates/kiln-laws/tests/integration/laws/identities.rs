@@ -29,9 +29,10 @@ fn block_on_difference<T>(difference: impl Future<Output = Result<T, ExecutionEr
     block_on(difference).expect("numbers")
 }
 
-/// Models to check and what they may differ by.
-fn models_with_tolerance(config: &ModelConfig) -> [(Model, f64); 2] {
-    [(with_large_weights(config), EXACT), (Model::init(config, 3, &device()), ROUNDING)]
+/// Models to check and what they may differ by. In f32, a rounding may choose other keys where the top k are read.
+fn models_with_tolerance(config: &ModelConfig) -> Vec<(Model, f64)> {
+    let in_f32 = (!strategies::has_top_k_scores(config)).then(|| (Model::init(config, 3, &device()), ROUNDING));
+    [(with_large_weights(config), EXACT)].into_iter().chain(in_f32).collect()
 }
 
 proptest! {

@@ -50,18 +50,28 @@ pub(super) fn integers(stored: &dyn TensorSource, name: &str) -> Result<Vec<i32>
 /// Checks that no module with quantized weights is in a list of modules that are not quantized. The reference reads the modules
 /// of the list as plain weights.
 pub(super) fn check_excluded(excluded: &[(String, String)], module: &str, tensor: &str) -> Result<(), TensorError> {
-    let is_listed = |entry: &str| {
-        let rest = [module.strip_prefix(entry), module.strip_suffix(entry)];
-        module == entry
-            || rest[0].is_some_and(|rest| rest.starts_with('.'))
-            || rest[1].is_some_and(|rest| rest.ends_with('.'))
-    };
+    let is_listed =
+        |entry: &str| is_within(module, entry) || module.strip_suffix(entry).is_some_and(|rest| rest.ends_with('.'));
     match excluded.iter().find(|(entry, _)| is_listed(entry)) {
         Some((entry, path)) => {
             Err(broken(tensor, format!("quantized, but {path} excludes `{entry}` from quantization")))
         }
         None => Ok(()),
     }
+}
+
+/// Whether an entry of a list names a module or one that it is in: `model.layers.*.mlp`, in which `.*` stands for any text, as in
+/// the regular expressions of the reference.
+fn is_within(module: &str, entry: &str) -> bool {
+    let is_end = |rest: &str| rest.is_empty() || rest.starts_with('.');
+    let parts: Vec<&str> = entry.split(".*").collect();
+    let Some(mut rest) = module.strip_prefix(parts[0]) else { return false };
+    let [_, middle @ .., last] = &parts[..] else { return is_end(rest) };
+    for part in middle {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.match_indices(last).any(|(at, _)| is_end(&rest[at + last.len()..]))
 }
 
 /// The name of a float type in files.
@@ -80,5 +90,22 @@ pub(super) fn write_floats(dtype: DType, values: impl Iterator<Item = f32>, out:
         DType::F16 => pairs.for_each(|(out, value)| out.copy_from_slice(&f16::from_f32(value).to_le_bytes())),
         DType::BF16 => pairs.for_each(|(out, value)| out.copy_from_slice(&bf16::from_f32(value).to_le_bytes())),
         _ => pairs.for_each(|(out, value)| out.copy_from_slice(&value.to_le_bytes())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_names_a_module_and_those_within_it() {
+        let module = "model.layers.11.mlp.experts.down_proj";
+        for entry in ["model", "model.layers.11", "model.layers.*.mlp", "model.*.experts", "model.layers.*", module] {
+            assert!(is_within(module, entry), "{entry}");
+        }
+        for entry in ["layers", "model.layers.1", "model.layers.*.self_attn", "model.*.exp", "lm_head", ".*.router"] {
+            assert!(!is_within(module, entry), "{entry}");
+        }
+        assert!(is_within("a", "a") && !is_within("a", "a.b") && is_within("a.b.c.b", "a.*.b"));
     }
 }
