@@ -15,7 +15,7 @@ use kiln_nn::{
     Initializer,
     adapter::{AdapterMap, AnyAdapter, AttachedAdapter, EMBEDDING_SITE, Site, TokenFactors, VIRTUAL_TOKENS_SITE},
     context::AuxiliaryLoss,
-    depth::DepthConfig,
+    depth::TokenCoverage,
 };
 use kiln_spec::ValidationError;
 use std::collections::{BTreeMap, HashMap};
@@ -51,11 +51,12 @@ impl Model {
                 return refuse(site, "factors of single tokens are not supported at this site".into());
             }
         }
-        let skips = |block: &BlockConfig| matches!(block.depth, DepthConfig::MixtureOfDepths(_));
-        let obstacle = match self.config() {
+        let selects = |block: &&BlockConfig| block.depth.token_coverage() == TokenCoverage::Some;
+        let selecting = self.config().blocks.iter().find(selects).map(|block| block.depth.name());
+        let obstacle = match (self.config(), selecting) {
             _ if self.num_virtual_tokens() > 0 => "virtual tokens",
-            config if config.stack == Stack::EncoderDecoder => "an encoder and a decoder",
-            config if config.blocks.iter().any(skips) => "mixture of depths",
+            (config, _) if config.stack == Stack::EncoderDecoder => "an encoder and a decoder",
+            (_, Some(rule)) => rule,
             _ => return Ok(TokenFactors::new(values, columns.iter().cloned())),
         };
         refuse("adapter", format!("factors of single tokens are not supported in a model with {obstacle}"))

@@ -6,7 +6,7 @@ use super::{BlockConfig, ModelConfig};
 use crate::block::assign_roles;
 use kiln_nn::{
     context::{KeyValueLink, LayerLinks},
-    depth::DepthConfig,
+    depth::TokenCoverage,
     part::{
         PartConfig,
         attention::{AttentionConfig, AttentionSource, ProjectionConfig, SharedSourceConfig},
@@ -240,14 +240,12 @@ fn check_depth_rules(source: &AttentionLayer, reader: &AttentionLayer) -> Result
         Err(ValidationError::new(path, reason).with_suggestion("depth = \"always\""))
     };
     let read = format!("{} reads keys or values of {}", reader.path, source.path);
-    match (&source.block_config.depth, &reader.block_config.depth) {
-        (DepthConfig::Always(_), DepthConfig::MixtureOfDepths(_)) => {
+    match [source, reader].map(|layer| layer.block_config.depth.token_coverage()) {
+        [TokenCoverage::All, TokenCoverage::Some] => {
             refuse(reader, format!("{read}, which has all tokens; this block runs for some of them"))
         }
-        (DepthConfig::Always(_), _) => Ok(()),
-        (DepthConfig::LayerDrop(_), _) => refuse(source, format!("{read}, which this rule may skip")),
-        (DepthConfig::MixtureOfDepths(_), _) => {
-            refuse(source, format!("{read}, which this rule runs for some tokens only"))
-        }
+        [TokenCoverage::All, _] => Ok(()),
+        [TokenCoverage::AllOrNone, _] => refuse(source, format!("{read}, which this rule may skip")),
+        [TokenCoverage::Some, _] => refuse(source, format!("{read}, which this rule runs for some tokens only")),
     }
 }

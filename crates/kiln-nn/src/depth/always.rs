@@ -1,6 +1,6 @@
 //! Default depth rule: the block runs for every token.
 
-use super::DepthRule;
+use super::{DepthNeeds, DepthRule, TokenCoverage};
 use crate::{
     context::Context,
     init::Initializer,
@@ -20,6 +20,12 @@ impl Variant for Always {
 
     fn init(_config: &NoOptions, _build: &BuildContext, _init: &mut Initializer) -> Self {
         Self {}
+    }
+}
+
+impl DepthNeeds for NoOptions {
+    fn token_coverage(&self) -> TokenCoverage {
+        TokenCoverage::All
     }
 }
 

@@ -3,7 +3,7 @@
 //! One draw for all tokens of a call, keyed by step, micro-batch and block. The output of a block that runs isn't scaled, as
 //! in the paper; at inference every block runs. Expected training cost: (1 − rate) of the block.
 
-use super::DepthRule;
+use super::{DepthNeeds, DepthRule, TokenCoverage};
 use crate::{
     context::Context,
     init::Initializer,
@@ -50,6 +50,12 @@ impl Variant for LayerDrop {
 
     fn init(config: &LayerDropConfig, _build: &BuildContext, _init: &mut Initializer) -> Self {
         Self { rate: config.rate }
+    }
+}
+
+impl DepthNeeds for LayerDropConfig {
+    fn token_coverage(&self) -> TokenCoverage {
+        TokenCoverage::AllOrNone
     }
 }
 

@@ -14,7 +14,7 @@
 //! Parameters: `router.weight [M, 1]`, `router.bias [1]`, `predictor.inner.weight [M, M/4]`, `predictor.inner.bias [M/4]`,
 //! `predictor.out.weight [M/4, 1]`, `predictor.out.bias [1]`.
 
-use super::{DepthRule, top_k::TopKTokens};
+use super::{DepthNeeds, DepthRule, TokenCoverage, top_k::TopKTokens};
 use crate::{
     autograd_order::{stop_gradient, without_graph},
     context::Context,
@@ -123,6 +123,12 @@ impl Predictor {
     fn forward(&self, x: Tensor<3>, cx: &Context) -> Tensor<2> {
         let x = stop_gradient(x);
         self.out.forward_with(silu(self.inner.forward_with(x, cx)), cx).squeeze_dim::<2>(2)
+    }
+}
+
+impl DepthNeeds for MixtureOfDepthsConfig {
+    fn token_coverage(&self) -> TokenCoverage {
+        TokenCoverage::Some
     }
 }
 

@@ -8,6 +8,8 @@
 //!
 //! A rule wraps a whole block, residual connections included, so a token for which the block doesn't run passes unchanged.
 //! Its parameters are under `blocks.N.depth`.
+//!
+//! To add one: a file here and its list line below. The file implements [`DepthRule`], its options [`DepthNeeds`].
 
 mod always;
 mod layer_drop;
@@ -27,9 +29,27 @@ pub trait DepthRule {
     fn forward(&self, x: Tensor<3>, cx: &mut Context, block: SublayerFn) -> Tensor<3>;
 }
 
+/// Tokens of a call that a block runs for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenCoverage {
+    /// All tokens, in every call.
+    All,
+    /// All tokens or none, as the call decides.
+    AllOrNone,
+    /// Some of the tokens.
+    Some,
+}
+
+/// What the options of a depth rule tell the model.
+pub trait DepthNeeds {
+    /// Returns the tokens that the block runs for. Blocks with other rules than [`TokenCoverage::All`] publish no keys and values
+    /// for later blocks.
+    fn token_coverage(&self) -> TokenCoverage;
+}
+
 crate::variants! {
     /// Whether the block is skipped for some tokens or steps (LayerDrop, mixture of depths).
-    Depth, DepthConfig: dyn DepthRule {
+    Depth, DepthConfig: dyn DepthRule, config: dyn DepthNeeds {
         /// All tokens.
         "always" => Always(Always),
         /// LayerDrop: the block is skipped at random in training (1909.11556).

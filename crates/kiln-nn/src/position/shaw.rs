@@ -5,9 +5,9 @@
 //! a table, so that no tensor `[T, S, D]` is formed (section 3.3): q · a_Kᵀ is gathered by r, and the weights p are summed by
 //! r before they are multiplied by a_V.
 //!
-//! Parameters: `key [2k + 1, D]` (a_K), and `value [2k + 1, D]` (a_V) with `values`; normal with standard deviation 0.02. Row r
-//! + k is that of distance r. The heads of an attention share them. The layers of a stack do too, unless each attention has
-//! the position itself. A content bias: only the reference kernel computes it, in memory T × T for each head.
+//! Parameters: `key [2k + 1, D]` (a_K), and `value [2k + 1, D]` (a_V) with `values`; normal with standard deviation 0.02. Distance
+//! r has row k + r. The heads of an attention share them. The layers of a stack do too, unless each attention has the position
+//! itself. A content bias: only the reference kernel computes it, in memory T × T for each head.
 
 use super::{PositionEncoding, PositionNeeds};
 use crate::{

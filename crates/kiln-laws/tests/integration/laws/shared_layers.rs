@@ -124,6 +124,11 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "positions of `rotary`",
     ),
     (
+        "{ sublayers = [{ parts = [{ attention = { position = 'alibi' } }] }] }, { sublayers = [{ parts = [{ attention = { source = 'shared', position = 'self_extend' } }] }] }",
+        "blocks[1].sublayers[0].parts[0].attention.source.shared",
+        "the queries of this layer of `self_extend`",
+    ),
+    (
         "{ sublayers = [{ parts = [{ attention = { pattern = { window = { before = 3 } } } }] }] }, SHARED",
         "blocks[1].sublayers[0].parts[0].attention.source.shared",
         "this layer sees more of them",

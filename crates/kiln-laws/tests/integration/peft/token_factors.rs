@@ -228,6 +228,6 @@ fn factors_that_no_token_of_a_site_has_are_refused() {
         attach_named(&Model::init(&config, 5, &device()), "a", &lora, 3).unwrap()
     };
     let depths = "model.blocks=[{ depth = \"mixture_of_depths\", sublayers = [{ parts = [\"attention\"] }] }]";
-    assert!(refused(&named(depths, &[]), 1, &[q]).contains("mixture of depths"));
+    assert!(refused(&named(depths, &[]), 1, &[q]).contains("mixture_of_depths"));
     assert_eq!(model.config().stack, Stack::Decoder);
 }
