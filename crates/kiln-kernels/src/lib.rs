@@ -7,6 +7,7 @@
 //! | [`packed`] | x Wᵀ with W quantized in GGUF blocks | ggml |
 //! | [`rms_norm`] | x / √(mean(x²) + ε) ⊙ w | 1910.07467 |
 //! | [`layer_norm`] | (x − mean(x)) / √(var(x) + ε) ⊙ w + b | 1607.06450 |
+//! | [`dynamic_tanh`] | w ⊙ tanh(α x) + b | 2503.10622 |
 //! | [`rotary`] | pairs of dimensions rotated by position · frequency | 2104.09864 |
 //! | [`attention`] | softmax(scale · q kᵀ + bias) v, masked | 1706.03762, 2205.14135 |
 //! | [`short_convolution`] | a filter over the last W tokens, one for each channel | 2405.21060 |
@@ -14,6 +15,7 @@
 //! | [`scan`] | S ← diag(exp g) S + kᵀ v, o = q S; the delta rule | 2312.06635, 2405.21060, 2412.06464 |
 //! | [`silu_gate`] | silu(gate) ⊙ up | 2002.05202 |
 //! | [`gated_linear`] | (silu(gate) ⊙ up) W | 2002.05202 |
+//! | [`gated_rms_norm`] | RMSNorm of x ⊙ silu(gate), in parts | 2405.21060 |
 //! | [`gelu`] | (x + b) Φ(x + b), exact or by tanh | 1606.08415 |
 //! | [`dropout`] | x ⊙ mask / (1 − p), the mask a function of key and index | 1207.0580 |
 //! | [`grouped_linear`] | each row times the matrix of its expert | 2101.03961 |
@@ -79,7 +81,9 @@ pub mod attention;
 pub mod cpu;
 pub mod cross_entropy;
 pub mod dropout;
+pub mod dynamic_tanh;
 pub mod gated_linear;
+pub mod gated_rms_norm;
 pub mod gelu;
 pub mod grouped_linear;
 pub mod layer_norm;

@@ -72,6 +72,7 @@ pub mod packed_weight;
 pub mod part;
 pub mod position;
 pub mod streams;
+mod top_k_mask;
 pub mod variant;
 
 pub use context::{Context, Memory, Probe, State, StateError};

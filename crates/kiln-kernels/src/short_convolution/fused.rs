@@ -1,7 +1,7 @@
-//! Short convolution on the CPU, in one pass forward.
+//! Short convolution on the CPU, in one pass forward and two backward.
 //!
 //! Order of sums: an element adds bias and rows of the filter in ascending order; the gradient of x adds the tokens that
-//! read it in ascending order; gradients of filter and bias add tokens in blocks of fixed size ([`par_sum_rows`]). The bits
+//! read it in ascending order; gradients of filter and bias add tokens in blocks of fixed size ([`par_new_rows_and_sum`]). The bits
 //! don't depend on threads (`threads_change_no_bit`). z is computed again in the backward pass.
 
 use super::Filter;
@@ -10,7 +10,7 @@ use crate::cpu::backend_api::{
     IntTensor, Ops, OpsKind, TensorMetadata, backend_extension,
 };
 use crate::cpu::{
-    tensor::{as_f32_slice, f32_tensor, par_fill_rows, par_sum_rows},
+    tensor::{as_f32_slice, f32_tensor, par_new_rows, par_new_rows_and_sum},
     vector::{sigmoid, vectorized},
 };
 use burn::tensor::{Device, Int, Shape, Tensor};
@@ -64,26 +64,76 @@ pub fn short_convolution(x: Tensor<3>, taps: Tensor<3, Int>, filter: Filter) -> 
     Tensor::from_dispatch(Dispatch::short_convolution(x, weight, bias, taps.into_dispatch(), params))
 }
 
+/// Weights and bias of a filter: `weights [W, N]`, and `bias [N]` or empty.
+#[derive(Clone, Copy)]
+struct FilterRows<'a> {
+    weights: &'a [f32],
+    bias: &'a [f32],
+}
+
+/// z of a token in `out`: the bias, plus the rows of `x [S, N]` that its taps read times those of the filter.
+#[inline(always)]
+fn write_sums(x: &[f32], taps: &[i32], filter: FilterRows<'_>, out: &mut [f32]) {
+    let n = out.len();
+    if filter.bias.is_empty() {
+        out.fill(0.0);
+    } else {
+        out.copy_from_slice(filter.bias);
+    }
+    for (tap, weights) in taps.iter().zip(filter.weights.chunks_exact(n)) {
+        if *tap >= 0 {
+            add_products(&x[*tap as usize * n..][..n], weights, out);
+        }
+    }
+}
+
+/// out += a ⊙ b.
+#[inline(always)]
+fn add_products(a: &[f32], b: &[f32], out: &mut [f32]) {
+    for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
+        *out += a * b;
+    }
+}
+
 vectorized! {
-    /// out += a ⊙ b.
-    fn add_products(a: &[f32], b: &[f32], out: &mut [f32]) {
-        for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
-            *out += a * b;
+    /// z of a token, or silu(z).
+    fn forward_row(x: &[f32], taps: &[i32], filter: FilterRows<'_>, silu: bool, out: &mut [f32]) {
+        write_sums(x, taps, filter, out);
+        if silu {
+            for z in out.iter_mut() {
+                *z *= sigmoid(*z);
+            }
         }
     }
 
-    /// silu of a row, in place.
-    fn silu_row(row: &mut [f32]) {
-        for z in row.iter_mut() {
-            *z *= sigmoid(*z);
+    /// δ = g silu'(z) of a token, or g; adds δ ⊙ x of each tap and δ to `sums [W + 1, N]`.
+    fn delta_row(x: &[f32], taps: &[i32], filter: FilterRows<'_>, silu: bool, g: &[f32], delta: &mut [f32], sums: &mut [f32]) {
+        let n = delta.len();
+        if silu {
+            write_sums(x, taps, filter, delta);
+            for (z, g) in delta.iter_mut().zip(g) {
+                let s = sigmoid(*z);
+                *z = g * s * (1.0 + *z * (1.0 - s));
+            }
+        } else {
+            delta.copy_from_slice(g);
+        }
+        let (weights, bias) = sums.split_at_mut(taps.len() * n);
+        for (tap, sum) in taps.iter().zip(weights.chunks_exact_mut(n)) {
+            if *tap >= 0 {
+                add_products(delta, &x[*tap as usize * n..][..n], sum);
+            }
+        }
+        for (sum, delta) in bias.iter_mut().zip(delta) {
+            *sum += *delta;
         }
     }
 
-    /// z to g silu'(z), in place.
-    fn silu_gradient_row(row: &mut [f32], g: &[f32]) {
-        for (z, g) in row.iter_mut().zip(g) {
-            let s = sigmoid(*z);
-            *z = g * s * (1.0 + *z * (1.0 - s));
+    /// Σ w_k ⊙ δ_t over the pairs (t, k) that read a row of x.
+    fn input_gradient_row(delta: &[f32], weights: &[f32], readers: &[(u32, u32)], dx: &mut [f32]) {
+        let n = dx.len();
+        for (token, k) in readers {
+            add_products(&delta[*token as usize * n..][..n], &weights[*k as usize * n..][..n], dx);
         }
     }
 }
@@ -96,54 +146,64 @@ struct Inputs {
     taps: FlexTensor,
 }
 
+/// Inputs of a call in memory.
+struct InputRows<'a> {
+    /// `[B, S, N]`.
+    x: &'a [f32],
+    filter: FilterRows<'a>,
+    /// `[B, T, W]`.
+    taps: &'a [i32],
+    /// B, S, T, W and N.
+    sizes: [usize; 5],
+}
+
 impl Inputs {
     fn new(x: &FlexTensor, weight: &FlexTensor, bias: &FlexTensor, taps: &FlexTensor, has_bias: bool) -> Self {
         let bias = has_bias.then(|| bias.to_contiguous());
         Self { x: x.to_contiguous(), weight: weight.to_contiguous(), bias, taps: taps.to_contiguous() }
     }
 
-    /// Sizes B, S, T, W, N.
-    fn sizes(&self) -> [usize; 5] {
+    /// The tensors as slices, which the loops over rows read.
+    fn rows(&self) -> InputRows<'_> {
         let (x, taps) = (self.x.shape(), self.taps.shape());
-        [x[0], x[1], taps[1], taps[2], x[2]]
-    }
-
-    /// Number of the row of x, `[B · S]`, that each tap of token `row` of `[B · T]` reads, with the tap's index.
-    fn sources(&self, row: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
-        let [_, s, t, w, _] = self.sizes();
-        let taps = &self.taps.as_slice::<i32>().expect("contiguous 32-bit integers")[row * w..(row + 1) * w];
-        let taps = taps.iter().enumerate().filter(|(_, source)| **source >= 0);
-        taps.map(move |(k, source)| {
-            assert!((*source as usize) < s, "a tap reads row {source} of {s}");
-            (k, row / t * s + *source as usize)
-        })
-    }
-
-    /// Writes z of token `row` of `[B · T]`.
-    fn write_sums(&self, row: usize, out: &mut [f32]) {
-        let n = out.len();
-        match &self.bias {
-            Some(bias) => out.copy_from_slice(as_f32_slice(bias)),
-            None => out.fill(0.0),
+        let bias = self.bias.as_ref().map_or(&[][..], as_f32_slice);
+        InputRows {
+            x: as_f32_slice(&self.x),
+            filter: FilterRows { weights: as_f32_slice(&self.weight), bias },
+            taps: self.taps.as_slice::<i32>().expect("contiguous 32-bit integers"),
+            sizes: [x[0], x[1], taps[1], taps[2], x[2]],
         }
-        let (x, w) = (as_f32_slice(&self.x), as_f32_slice(&self.weight));
-        for (k, source) in self.sources(row) {
-            add_products(&x[source * n..(source + 1) * n], &w[k * n..(k + 1) * n], out);
-        }
+    }
+}
+
+impl InputRows<'_> {
+    /// The sequence `[S, N]` of token `row` of `[B · T]`, and the token's taps.
+    fn token(&self, row: usize) -> (&[f32], &[i32]) {
+        let [_, s, t, w, n] = self.sizes;
+        (&self.x[row / t * s * n..][..s * n], &self.taps[row * w..][..w])
     }
 
     /// Readers of each row of x, as (token, tap), tokens in ascending order: offsets `[B · S + 1]` into the list.
-    fn readers(&self) -> (Vec<usize>, Vec<(usize, usize)>) {
-        let [b, s, t, _, _] = self.sizes();
-        let mut offsets = vec![0; b * s + 1];
-        (0..b * t).for_each(|row| self.sources(row).for_each(|(_, source)| offsets[source + 1] += 1));
+    ///
+    /// # Panics
+    /// If a tap is no row of x.
+    fn readers(&self) -> (Vec<u32>, Vec<(u32, u32)>) {
+        let [b, s, t, w, _] = self.sizes;
+        let sequences = || self.taps.chunks_exact((t * w).max(1)).enumerate();
+        let mut offsets = vec![0u32; b * s + 1];
+        for (sequence, taps) in sequences() {
+            let counts = &mut offsets[1 + sequence * s..][..s];
+            taps.iter().filter(|tap| **tap >= 0).for_each(|tap| counts[*tap as usize] += 1);
+        }
         (0..b * s).for_each(|row| offsets[row + 1] += offsets[row]);
         let mut next = offsets.clone();
-        let mut readers = vec![(0, 0); offsets[b * s]];
-        for row in 0..b * t {
-            for (k, source) in self.sources(row) {
-                readers[next[source]] = (row, k);
-                next[source] += 1;
+        let mut readers = vec![(0, 0); offsets[b * s] as usize];
+        for (sequence, taps) in sequences() {
+            let next = &mut next[sequence * s..][..s];
+            for (i, tap) in taps.iter().enumerate().filter(|(_, tap)| **tap >= 0) {
+                let slot = &mut next[*tap as usize];
+                readers[*slot as usize] = ((sequence * t + i / w) as u32, (i % w) as u32);
+                *slot += 1;
             }
         }
         (offsets, readers)
@@ -159,13 +219,11 @@ impl ShortConvolution for Flex {
         params: ConvolutionParams,
     ) -> FlexTensor {
         let inputs = Inputs::new(&x, &weight, &bias, &taps, params.has_bias);
-        let [b, _, t, _, n] = inputs.sizes();
-        let mut out = vec![0.0; b * t * n];
-        par_fill_rows(&mut out, n, |row, out| {
-            inputs.write_sums(row, out);
-            if params.silu {
-                silu_row(out);
-            }
+        let rows = inputs.rows();
+        let [b, _, t, _, n] = rows.sizes;
+        let out = par_new_rows(b * t * n, n, |row, out| {
+            let (x, taps) = rows.token(row);
+            forward_row(x, taps, rows.filter, params.silu, out);
         });
         f32_tensor(out, Shape::from([b, t, n]))
     }
@@ -178,32 +236,16 @@ impl ShortConvolutionGradient for Flex {
     ) -> [Option<FlexTensor>; 3] {
         let [x, weight, bias] = &saved.inputs;
         let inputs = Inputs::new(x, weight, bias, &saved.taps, saved.params.has_bias);
-        let ([b, s, t, w, n], gradient) = (inputs.sizes(), gradient.to_contiguous());
-        let g = as_f32_slice(&gradient);
-        let mut delta = vec![0.0; b * t * n];
-        par_fill_rows(&mut delta, n, |row, delta| {
-            let g = &g[row * n..(row + 1) * n];
-            if saved.params.silu {
-                inputs.write_sums(row, delta);
-                silu_gradient_row(delta, g);
-            } else {
-                delta.copy_from_slice(g);
-            }
+        let (rows, gradient) = (inputs.rows(), gradient.to_contiguous());
+        let ([b, s, t, w, n], g) = (rows.sizes, as_f32_slice(&gradient));
+        let ([delta], sums) = par_new_rows_and_sum(b * t * n, n, (w + 1) * n, |row, [delta], sums| {
+            let (x, taps) = rows.token(row);
+            delta_row(x, taps, rows.filter, saved.params.silu, &g[row * n..(row + 1) * n], delta, sums);
         });
-        let (xs, ws) = (as_f32_slice(&inputs.x), as_f32_slice(&inputs.weight));
-        let (offsets, readers) = inputs.readers();
-        let mut dx = vec![0.0; b * s * n];
-        par_fill_rows(&mut dx, n, |row, dx| {
-            for (token, k) in &readers[offsets[row]..offsets[row + 1]] {
-                add_products(&delta[token * n..(token + 1) * n], &ws[k * n..(k + 1) * n], dx);
-            }
-        });
-        let sums = par_sum_rows(b * t, (w + 1) * n, |row, sums| {
-            let delta = &delta[row * n..(row + 1) * n];
-            for (k, source) in inputs.sources(row) {
-                add_products(delta, &xs[source * n..(source + 1) * n], &mut sums[k * n..(k + 1) * n]);
-            }
-            sums[w * n..].iter_mut().zip(delta).for_each(|(sum, delta)| *sum += delta);
+        let (offsets, readers) = rows.readers();
+        let dx = par_new_rows(b * s * n, n, |row, dx| {
+            let readers = &readers[offsets[row] as usize..offsets[row + 1] as usize];
+            input_gradient_row(&delta, rows.filter.weights, readers, dx);
         });
         let bias = saved.params.has_bias.then(|| f32_tensor(sums[w * n..].to_vec(), Shape::from([n])));
         let weight = f32_tensor(sums[..w * n].to_vec(), Shape::from([w, n]));

@@ -16,7 +16,11 @@ use kiln_spec::{
     formula::MarkField,
     plan::{CachePolicy, TilePlan},
 };
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    any::{Any, TypeId},
+    collections::HashMap,
+    sync::Arc,
+};
 
 /// Keys that a layer reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,6 +50,8 @@ pub struct TokenStream {
     block_masks: HashMap<(Pattern, KeySource), BlockMask>,
     /// Tables by the bits of their frequencies and factor.
     rotary_tables: HashMap<Vec<u32>, RotaryTable>,
+    /// What parts derive from the tokens alone, by type and number.
+    derived: HashMap<(TypeId, usize), Arc<dyn Any + Send + Sync>>,
 }
 
 impl TokenStream {
@@ -59,6 +65,7 @@ impl TokenStream {
             visible_pages: HashMap::new(),
             block_masks: HashMap::new(),
             rotary_tables: HashMap::new(),
+            derived: HashMap::new(),
         }
     }
 
@@ -178,6 +185,18 @@ impl TokenStream {
         let decay = (positions.clone().float().reshape([b, 1, t, 1]) * rates).exp();
         let table = (cos * decay.clone(), sin * decay);
         self.rotary_tables.entry(cache_key).or_insert(table).clone()
+    }
+
+    /// Returns what a part derives from the tokens of this call alone, computed once per call for each type and number. Each
+    /// type belongs to one part.
+    pub fn derived<T: Clone + Send + Sync + 'static>(
+        &mut self,
+        number: usize,
+        compute: impl FnOnce(&TokenMarks) -> T,
+    ) -> T {
+        let tokens = &self.tokens;
+        let value = self.derived.entry((TypeId::of::<T>(), number)).or_insert_with(|| Arc::new(compute(tokens)));
+        value.downcast_ref::<T>().expect("a value of the type of its key").clone()
     }
 
     /// Marks of the keys that each policy caches for the next call.

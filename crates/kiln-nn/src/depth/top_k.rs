@@ -3,6 +3,7 @@
 //! No value is read back to the host: shapes depend on k alone. Ties go to earlier tokens, so the selection is the same on
 //! every backend. Rows of the result are in the order of the sequence, which causal attention needs.
 
+use crate::top_k_mask::top_k_mask;
 use burn::tensor::{Bool, Int, Tensor};
 
 /// The `k` tokens of each row with the greatest scores; of equal scores the earlier tokens.
@@ -35,16 +36,6 @@ impl TopKTokens {
         let mask = self.mask.clone().unsqueeze_dim::<3>(2).expand(x.dims());
         x.mask_where(mask, gather_rows(changed, &self.ranks))
     }
-}
-
-/// True for the `k` greatest scores of each row: all above the k-th greatest, and the first of those equal to it.
-fn top_k_mask(scores: Tensor<2>, k: usize) -> Tensor<2, Bool> {
-    let threshold = scores.clone().gather(1, scores.clone().argtopk(k, 1)).min_dim(1).expand(scores.dims());
-    let above = scores.clone().greater(threshold.clone());
-    let equal = scores.equal(threshold);
-    let remaining = above.clone().int().sum_dim(1) * -1 + k as i32;
-    let is_first = equal.clone().int().cumsum(1).lower_equal(remaining.expand(equal.dims()));
-    above.bool_or(equal.bool_and(is_first))
 }
 
 /// Indices of the selected tokens, ascending: each is written into the slot of its rank, all others into slot k, which is cut

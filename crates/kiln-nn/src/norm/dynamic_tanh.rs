@@ -1,4 +1,5 @@
 //! Dynamic tanh (DyT): w ⊙ tanh(α x) + b (2503.10622, algorithm 1). No statistics of x are computed.
+//! Computed by the kernel [`dynamic_tanh`](kiln_kernels::dynamic_tanh).
 //!
 //! Parameters: `alpha [1]`, `weight [M]`, starting at 1, and `bias [M]`, starting at 0.
 //!
@@ -14,6 +15,7 @@ use burn::{
     module::{Module, Param},
     tensor::Tensor,
 };
+use kiln_kernels::dynamic_tanh::dynamic_tanh;
 use kiln_spec::ValidationError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -68,8 +70,7 @@ impl Variant for DynamicTanh {
 
 impl Normalization for DynamicTanh {
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let squashed = (x * self.alpha.val().unsqueeze()).tanh();
-        squashed * self.weight.val().unsqueeze() + self.bias.val().unsqueeze()
+        dynamic_tanh(x, self.alpha.val(), self.weight.val(), self.bias.val())
     }
 
     fn forward_groups(&self, x: Tensor<3>, _groups: usize) -> Tensor<3> {

@@ -15,7 +15,7 @@ use super::{
     UpdateRule,
     chunk::Chunk,
     head::{HeadInputs, Sizes},
-    matrices::{ChunkMatrices, drop_later, scale_row, scale_state},
+    matrices::{ChunkMatrices, drop_later, scale_state},
     triangular,
 };
 use crate::cpu::{
@@ -23,34 +23,81 @@ use crate::cpu::{
     vector::{sum, vectorized},
 };
 
+/// Σ a b, in 16 lanes.
+#[inline(always)]
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    sum(a.len(), |i| a[i] * b[i])
+}
+
+/// out += sign · a ⊙ b; with one output element, the sum of all products.
+#[inline(always)]
+fn add_products(out: &mut [f32], a: &[f32], b: &[f32], sign: f32) {
+    if let [out] = out {
+        *out += sign * dot(a, b);
+    } else {
+        for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
+            *out += sign * a * b;
+        }
+    }
+}
+
 vectorized! {
-    /// Σ a b.
-    fn dot(a: &[f32], b: &[f32]) -> f32 {
-        sum(a.len(), |i| a[i] * b[i])
-    }
-
-    /// out += sign · a ⊙ b; with one output element, the sum of all products.
-    fn add_products(out: &mut [f32], a: &[f32], b: &[f32], sign: f32) {
-        if let [out] = out {
-            *out += sign * sum(a.len(), |i| a[i] * b[i]);
-        } else {
-            for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
-                *out += sign * a * b;
-            }
+    /// Adds the dot products of rows of `width` elements to `out`, one for each row, or all of them to one element.
+    fn add_row_products(a: &[f32], b: &[f32], width: usize, out: &mut [f32]) {
+        for (row, (a, b)) in a.chunks_exact(width).zip(b.chunks_exact(width)).enumerate() {
+            let column = if out.len() == 1 { 0 } else { row };
+            out[column] += dot(a, b);
         }
     }
 
-    /// out += a ⊙ x; a of one element applies to all.
-    fn add_scaled(out: &mut [f32], a: &[f32], x: &[f32]) {
-        if let [a] = a {
-            for (out, x) in out.iter_mut().zip(x) {
-                *out += a * x;
+    /// Gradients of a token's write: dr becomes dP = β dR, dv is dP + skip · dO. Returns dβ = dR · P.
+    fn write_gradient_row(dr: &mut [f32], residual: &[f32], strength: f32, out: &[f32], skip: f32, dv: &mut [f32]) -> f32 {
+        let gradient = dot(dr, residual);
+        if skip == 0.0 {
+            for (dr, dv) in dr.iter_mut().zip(dv) {
+                *dr *= strength;
+                *dv = *dr;
             }
         } else {
-            for ((out, a), x) in out.iter_mut().zip(a).zip(x) {
-                *out += a * x;
+            for ((dr, dv), out) in dr.iter_mut().zip(dv).zip(out) {
+                *dr *= strength;
+                *dv = *dr + skip * out;
             }
         }
+        gradient
+    }
+
+    /// Σ a b of a row.
+    fn row_product(a: &[f32], b: &[f32]) -> f32 {
+        dot(a, b)
+    }
+
+    /// Gradient of a token's query or key, dx = factor ⊙ dx', and sign · x' ⊙ dx' added to dc.
+    fn factor_gradient_row(x: &[f32], dx: &[f32], factor: &[f32], sign: f32, out: &mut [f32], dc: &mut [f32]) {
+        if let [factor] = factor {
+            for (out, dx) in out.iter_mut().zip(dx) {
+                *out = dx * factor;
+            }
+        } else {
+            for ((out, dx), factor) in out.iter_mut().zip(dx).zip(factor) {
+                *out = dx * factor;
+            }
+        }
+        add_products(dc, x, dx, sign);
+    }
+
+    /// What the delta rule adds to the gradient of a token's key, dk += decay ⊙ dk'', and k'' ⊙ dk'' added to dc.
+    fn add_reading_gradient_row(x: &[f32], dx: &[f32], decay: &[f32], out: &mut [f32], dc: &mut [f32]) {
+        if let [decay] = decay {
+            for (out, dx) in out.iter_mut().zip(dx) {
+                *out += decay * dx;
+            }
+        } else {
+            for ((out, dx), decay) in out.iter_mut().zip(dx).zip(decay) {
+                *out += decay * dx;
+            }
+        }
+        add_products(dc, x, dx, 1.0);
     }
 }
 
@@ -103,7 +150,8 @@ impl ChunkBackward<'_> {
         scratch.decay.clear();
         scratch.decay.resize(c * w, 0.0);
         if let Some(after) = after {
-            self.add_state_products(&mut scratch.decay[(c - 1) * w..], after, state_gradient);
+            // Σ_e dS · S_after of each key dimension.
+            add_row_products(after, state_gradient, e, &mut scratch.decay[(c - 1) * w..]);
         }
         scale_state(state_gradient, self.matrices.last_decay(), e);
         self.output_gradients(scratch, state_gradient);
@@ -113,22 +161,13 @@ impl ChunkBackward<'_> {
         let skip = self.write_gradients(scratch, state_gradient, rows);
         self.decay_gradients(scratch, rows);
         let mut first = vec![0.0; w];
-        self.add_state_products(&mut first, self.state, state_gradient);
+        add_row_products(self.state, state_gradient, e, &mut first);
         rows.log_decay.row_mut(0).copy_from_slice(&first);
         if !self.head.is_live(self.chunk.first) {
             rows.log_decay.row_mut(0).fill(0.0);
         }
         scale_state(state_gradient, &self.matrices.first_decay, e);
         skip
-    }
-
-    /// Adds Σ_e state · gradient of each key dimension to `decay`.
-    fn add_state_products(&self, decay: &mut [f32], state: &[f32], gradient: &[f32]) {
-        let e = self.sizes.value;
-        for (row, (state, gradient)) in state.chunks(e).zip(gradient.chunks(e)).enumerate() {
-            let column = if decay.len() == 1 { 0 } else { row };
-            decay[column] += dot(state, gradient);
-        }
     }
 
     /// dU, dq' and dk' from dO and dZ.
@@ -175,20 +214,19 @@ impl ChunkBackward<'_> {
         let mut skip = 0.0;
         for i in 0..c {
             let (t, columns) = (self.chunk.first + i, i * e..(i + 1) * e);
-            let (dr, strength) = (&mut scratch.write[columns.clone()], head.strength(t));
-            let mut gradient = dot(dr, &self.matrices.residual[columns]);
+            let (dr, strength, out) = (&mut scratch.write[columns.clone()], head.strength(t), self.gradient.row(i));
+            let residual = &self.matrices.residual[columns];
+            let mut gradient = write_gradient_row(dr, residual, strength, out, head.skip, rows.value.row_mut(i));
             if is_delta {
                 let pairs = i * c..(i + 1) * c;
-                gradient += dot(&scratch.overlap_gradient[pairs.clone()], &self.matrices.overlap[pairs.clone()]);
+                gradient +=
+                    row_product(&scratch.overlap_gradient[pairs.clone()], &self.matrices.overlap[pairs.clone()]);
                 scratch.overlap_gradient[pairs].iter_mut().for_each(|f| *f *= strength);
             }
             rows.strength.row_mut(i)[0] = gradient;
-            dr.iter_mut().for_each(|dr| *dr *= strength);
-            let dv = rows.value.row_mut(i);
-            dv.copy_from_slice(dr);
-            let out = self.gradient.row(i);
-            add_scaled(dv, &[head.skip], out);
-            skip += dot(out, head.value.row(t));
+            if head.has_skip {
+                skip += row_product(out, head.value.row(t));
+            }
         }
         if is_delta {
             self.reading_key_gradients(scratch, state_gradient);
@@ -234,16 +272,15 @@ impl ChunkBackward<'_> {
             let (decay, inverse) = (&matrices.decay[own.clone()], &matrices.inverse_decay[own.clone()]);
             let (dq, dk) = (&scratch.query[columns.clone()], &scratch.key[columns.clone()]);
             let is_live = head.is_live(self.chunk.first + i);
-            scale_row(dq, decay, rows.query.row_mut(i));
-            add_products(&mut total, &matrices.query[columns.clone()], dq, 1.0);
+            let query = &matrices.query[columns.clone()];
+            factor_gradient_row(query, dq, decay, 1.0, rows.query.row_mut(i), &mut total);
             if is_live {
-                scale_row(dk, inverse, rows.key.row_mut(i));
-                add_products(&mut total, &matrices.key[columns.clone()], dk, -1.0);
+                let key = &matrices.key[columns.clone()];
+                factor_gradient_row(key, dk, inverse, -1.0, rows.key.row_mut(i), &mut total);
             }
             if is_live && is_delta {
-                let reading = &scratch.reading_key[columns.clone()];
-                add_scaled(rows.key.row_mut(i), decay, reading);
-                add_products(&mut total, &matrices.reading_key[columns], reading, 1.0);
+                let (key, reading) = (&matrices.reading_key[columns.clone()], &scratch.reading_key[columns]);
+                add_reading_gradient_row(key, reading, decay, rows.key.row_mut(i), &mut total);
             }
             total.iter_mut().zip(&scratch.decay[own]).for_each(|(total, dc)| *total += dc);
             if is_live {

@@ -3,7 +3,7 @@
 use super::{
     chunk::split_segment,
     head::{SEGMENT_TOKENS, ScanTensors},
-    matrices::{ChunkMatrices, scale_state},
+    matrices::{ChunkMatrices, scale_row, scale_state},
 };
 use crate::cpu::{
     matrix::{HeadsMut, MatrixMut, MatrixRef},
@@ -78,8 +78,7 @@ fn run_head<'a>(
             let mut out = out(chunk.first, c);
             if head.skip != 0.0 {
                 for i in 0..c {
-                    let value = head.value.row(chunk.first + i);
-                    out.row_mut(i).iter_mut().zip(value).for_each(|(out, value)| *out = head.skip * value);
+                    scale_row(head.value.row(chunk.first + i), &[head.skip], out.row_mut(i));
                 }
             }
             let write = MatrixRef::row_major(&matrices.write, [c, e]);

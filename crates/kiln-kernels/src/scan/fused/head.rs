@@ -63,8 +63,10 @@ pub struct HeadInputs<'a> {
     pub log_decay: MatrixRef<'a>,
     /// `[T, 1]`.
     strength: Option<MatrixRef<'a>>,
-    /// Factor of the skip connection.
+    /// Factor of the skip connection, 0 without one.
     pub skip: f32,
+    /// Whether there is a skip connection.
+    pub has_skip: bool,
     resets: &'a [f32],
     live: &'a [f32],
     pub rule: UpdateRule,
@@ -121,6 +123,7 @@ impl ScanTensors {
             log_decay: MatrixRef::head(&self.log_decay, batch, head),
             strength: self.strength.as_ref().map(|strength| MatrixRef::head(strength, batch, head)),
             skip: self.skip.as_ref().map_or(0.0, |skip| as_f32_slice(skip)[head]),
+            has_skip: self.has_skip(),
             resets: &as_f32_slice(&self.resets)[row.clone()],
             live: &as_f32_slice(&self.live)[row],
             rule: self.rule,

@@ -12,8 +12,8 @@ use crate::cpu::{
 };
 
 vectorized! {
-    /// exp(x) and exp(−x) of a row.
-    fn exp_row(log: &[f32], decay: &mut [f32], inverse: &mut [f32]) {
+    /// exp(x) and exp(−x) of all elements.
+    fn exp_all(log: &[f32], decay: &mut [f32], inverse: &mut [f32]) {
         for ((log, decay), inverse) in log.iter().zip(decay).zip(inverse) {
             *decay = exp(*log);
             *inverse = exp(-*log);
@@ -32,13 +32,15 @@ vectorized! {
             }
         }
     }
-}
 
-/// Multiplies the rows of a state `[D, E]` by a decay `[D]` or `[1]`.
-pub fn scale_state(state: &mut [f32], decay: &[f32], width: usize) {
-    for (d, row) in state.chunks_mut(width).enumerate() {
-        let factor = if decay.len() == 1 { decay[0] } else { decay[d] };
-        row.iter_mut().for_each(|s| *s *= factor);
+    /// Multiplies the rows of a state `[D, E]` by a decay `[D]` or `[1]`.
+    pub fn scale_state(state: &mut [f32], decay: &[f32], width: usize) {
+        for (d, row) in state.chunks_exact_mut(width).enumerate() {
+            let factor = if decay.len() == 1 { decay[0] } else { decay[d] };
+            for s in row.iter_mut() {
+                *s *= factor;
+            }
+        }
     }
 }
 
@@ -66,6 +68,7 @@ pub struct ChunkMatrices {
     pub overlap: Vec<f32>,
     /// β ⊙ k'' k'ᵀ, `[C, C]`; delta rule only.
     pub system: Vec<f32>,
+    /// c, `[C, D]` or `[C, 1]`.
     cumulative: Vec<f32>,
 }
 
@@ -76,7 +79,6 @@ impl ChunkMatrices {
         self.chunk = Some(chunk);
         self.first_decay.resize(w, 0.0);
         self.cumulative.clear();
-        self.cumulative.resize(w, 0.0);
         for values in [&mut self.decay, &mut self.inverse_decay] {
             values.resize(c * w, 0.0);
         }
@@ -84,13 +86,17 @@ impl ChunkMatrices {
             values.resize(c * d, 0.0);
         }
         self.load_first_decay(head, chunk.first);
-        for i in 0..c {
-            let t = chunk.first + i;
-            if i > 0 && head.is_live(t) {
-                add_log_decay(&mut self.cumulative, head, t);
+        self.cumulative.resize(c * w, 0.0);
+        for i in 1..c {
+            let (before, own) = self.cumulative[(i - 1) * w..(i + 1) * w].split_at_mut(w);
+            own.copy_from_slice(before);
+            if head.is_live(chunk.first + i) {
+                add_log_decay(own, head, chunk.first + i);
             }
-            let (own, columns) = (i * w..(i + 1) * w, i * d..(i + 1) * d);
-            exp_row(&self.cumulative, &mut self.decay[own.clone()], &mut self.inverse_decay[own.clone()]);
+        }
+        exp_all(&self.cumulative, &mut self.decay, &mut self.inverse_decay);
+        for i in 0..c {
+            let (t, own, columns) = (chunk.first + i, i * w..(i + 1) * w, i * d..(i + 1) * d);
             scale_row(head.query.row(t), &self.decay[own.clone()], &mut self.query[columns.clone()]);
             if !head.is_live(t) {
                 self.key[columns.clone()].fill(0.0);

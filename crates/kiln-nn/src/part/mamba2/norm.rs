@@ -1,11 +1,12 @@
 //! Gated RMSNorm: the norm of o ⊙ silu(z), or the norm of o times silu(z) (2405.21060, section 7.1).
+//! The first is the kernel [`kiln_kernels::gated_rms_norm`].
 
 use crate::{init::Initializer, part::feed_forward::activation::Activation};
 use burn::{
     module::{Module, Param},
     tensor::Tensor,
 };
-use kiln_kernels::rms_norm::rms_norm;
+use kiln_kernels::{gated_rms_norm::gated_rms_norm, rms_norm::rms_norm};
 
 /// Gated RMSNorm of I channels in equal parts that are normalized each on its own.
 #[derive(Module, Debug)]
@@ -30,7 +31,7 @@ impl GatedRmsNorm {
     pub fn forward(&self, x: Tensor<3>, gate: Tensor<3>) -> Tensor<3> {
         match self.norm_before_gate {
             true => Activation::SILU.apply_gated(gate, self.normalize(x)),
-            false => self.normalize(Activation::SILU.apply_gated(gate, x)),
+            false => gated_rms_norm(x, gate, self.weight.val(), self.parts, self.eps),
         }
     }
 

@@ -5,7 +5,10 @@
 
 mod resets;
 
-use crate::{context::Context, init::Initializer};
+use crate::{
+    context::{Context, TokenMarks},
+    init::Initializer,
+};
 use burn::{
     module::Param,
     tensor::{Int, Tensor},
@@ -30,16 +33,35 @@ impl RecurrentCall {
     /// Begins a call: takes the state of `[B, H, D, E]` values out of the context. `x [B, T, M]` gives device and float type.
     pub fn begin(shape: [usize; 4], x: &Tensor<3>, cx: &mut Context) -> Self {
         let taken = cx.take_recurrent::<RecurrentState>("state");
-        let (tokens, options) = (&cx.stream.tokens, (&x.device(), x.dtype()));
-        let first = || resets::no_document(tokens);
-        let (state, last_document) = match taken {
-            Some(Some((state, document))) => (Some(state), document),
-            Some(None) => (Some(Tensor::zeros(shape, options)), first()),
-            None => (None, first()),
+        let options = (&x.device(), x.dtype());
+        let no_document = resets::no_document;
+        let (state, marks) = match taken {
+            None => (None, cx.stream.derived(0, |tokens| CallMarks::new(tokens, no_document(tokens)))),
+            Some(taken) => {
+                let tokens = &cx.stream.tokens;
+                let (state, last) = taken.unwrap_or_else(|| (Tensor::zeros(shape, options), no_document(tokens)));
+                (Some(state), CallMarks::new(tokens, last))
+            }
         };
-        let (starts, last_document) = resets::document_starts(tokens, last_document);
-        let live = tokens.field(MarkField::Valid).clone().float().cast(x.dtype());
-        Self { resets: starts.float().cast(x.dtype()), live, state, last_document }
+        let [resets, live] = [marks.starts, marks.live].map(|flags| flags.float().cast(x.dtype()));
+        Self { resets, live, state, last_document: marks.last_document }
+    }
+}
+
+/// First tokens of documents, valid tokens, and last document of a call. Without earlier tokens they are the same for all
+/// layers of the model.
+#[derive(Clone)]
+struct CallMarks {
+    starts: Tensor<2, Int>,
+    live: Tensor<2, Int>,
+    last_document: Tensor<2, Int>,
+}
+
+impl CallMarks {
+    /// `before [B, 1]` is the document of the tokens before the call.
+    fn new(tokens: &TokenMarks, before: Tensor<2, Int>) -> Self {
+        let (starts, last_document) = resets::document_starts(tokens, before);
+        Self { starts, live: tokens.field(MarkField::Valid).clone(), last_document }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which tokens a short convolution reads, found on the device from the token marks.
 
-use crate::context::Context;
+use crate::context::{Context, TokenMarks};
 use burn::tensor::{Int, Tensor};
 use kiln_spec::formula::MarkField;
 
@@ -41,6 +41,33 @@ impl Predecessors {
     fn step(&self, tokens: Tensor<2, Int>) -> Tensor<2, Int> {
         self.before.clone().gather(1, tokens)
     }
+
+    /// Rows that each of the last T tokens reads, `[B, T, W]`; `document [B, T]` are their documents.
+    fn taps(&self, width: usize, document: Tensor<2, Int>) -> Tensor<3, Int> {
+        let ([b, t], s) = (document.dims(), self.latest.dims()[1]);
+        let own = Tensor::<1, Int>::arange((s - t) as i64 + 1..s as i64 + 1, &document.device());
+        let mut at = own.reshape([1, t]).expand([b, t]);
+        let mut taps = vec![at.clone() - 1];
+        for _ in 1..width {
+            let next = self.step(at);
+            let same = self.documents.clone().gather(1, next.clone()).equal(document.clone()).int();
+            at = next * same;
+            taps.push(at.clone() - 1);
+        }
+        taps.reverse();
+        Tensor::stack(taps, 2)
+    }
+}
+
+/// Taps of a call without earlier tokens, `[B, T, W]`: the same for all layers of the model.
+#[derive(Clone)]
+struct CallTaps(Tensor<3, Int>);
+
+impl CallTaps {
+    fn new(width: usize, tokens: &TokenMarks) -> Self {
+        let [document, live] = [MarkField::Document, MarkField::Valid].map(|field| tokens.field(field).clone());
+        Self(Predecessors::new(live, document.clone()).taps(width, document))
+    }
 }
 
 impl ConvolutionTaps {
@@ -49,32 +76,18 @@ impl ConvolutionTaps {
     pub fn new(width: usize, cx: &mut Context) -> Self {
         // Documents of the last W − 1 valid tokens, `[B, W − 1]`.
         let stored: Option<Option<Tensor<2, Int>>> = if width > 1 { cx.take_recurrent("documents") } else { None };
-        let tokens = &cx.stream.tokens;
-        let ([b, t], document) = (tokens.dims(), tokens.field(MarkField::Document).clone());
-        let (live, device) = (tokens.field(MarkField::Valid).clone(), document.device());
-        let earlier = if stored.is_some() { width - 1 } else { 0 };
-        let (all_live, documents) = match &stored {
-            Some(stored) => {
-                let none = || Tensor::full([b, earlier], NO_DOCUMENT, &device);
-                let before = stored.clone().unwrap_or_else(none);
-                let ones = Tensor::<2, Int>::ones([b, earlier], &device);
-                (Tensor::cat(vec![ones, live], 1), Tensor::cat(vec![before, document.clone()], 1))
-            }
-            None => (live, document.clone()),
+        let Some(stored) = stored else {
+            return Self { taps: cx.stream.derived(width, |tokens| CallTaps::new(width, tokens)).0, kept: None };
         };
-        let rows = Predecessors::new(all_live, documents);
-        let own = Tensor::<1, Int>::arange(earlier as i64 + 1..(earlier + t) as i64 + 1, &device);
-        let mut at = own.reshape([1, t]).expand([b, t]);
-        let mut taps = vec![at.clone() - 1];
-        for _ in 1..width {
-            let next = rows.step(at);
-            let same = rows.documents.clone().gather(1, next.clone()).equal(document.clone()).int();
-            at = next * same;
-            taps.push(at.clone() - 1);
-        }
-        taps.reverse();
-        let kept = stored.map(|_| Self::keep(&rows, earlier, cx));
-        Self { taps: Tensor::stack(taps, 2), kept }
+        let tokens = &cx.stream.tokens;
+        let (b, document) = (tokens.dims()[0], tokens.field(MarkField::Document).clone());
+        let (live, device, earlier) = (tokens.field(MarkField::Valid).clone(), document.device(), width - 1);
+        let before = stored.unwrap_or_else(|| Tensor::full([b, earlier], NO_DOCUMENT, &device));
+        let ones = Tensor::<2, Int>::ones([b, earlier], &device);
+        let all_live = Tensor::cat(vec![ones, live], 1);
+        let rows = Predecessors::new(all_live, Tensor::cat(vec![before, document.clone()], 1));
+        let taps = rows.taps(width, document);
+        Self { taps, kept: Some(Self::keep(&rows, earlier, cx)) }
     }
 
     /// The last `count` valid tokens of each row; stores their documents.

@@ -1,13 +1,14 @@
 //! Top-k attention: softmax over the k keys with the greatest scores of each query and head; other weights are 0
 //! (explicit sparse transformer, 1912.11637, section 3; 2106.06899, section 2).
 //!
-//! A key stays if its score is at least the k-th greatest of the visible keys, so that keys of equal score stay together and
-//! more than k can stay. No gradient flows to the keys left out. With k ≥ the number of visible keys it is the softmax, to
-//! the bit.
+//! Of keys of equal score the earlier ones stay, so that the selection is the same with a cache and without, and on every
+//! backend. No gradient flows to the keys left out. With k ≥ the number of visible keys it is the softmax, to the bit.
 
 use super::{ScoreFunction, ScoreNeeds};
 use crate::{
+    autograd_order::without_graph,
     init::Initializer,
+    top_k_mask::top_k_mask,
     variant::{BuildContext, Card, KernelForm, Variant, invalid},
 };
 use burn::{
@@ -92,11 +93,11 @@ impl Score for TopKKernel {
         if self.k >= scores.dims()[3] {
             return softmax(scores, 3);
         }
-        // The selection has no gradient. Fewer than k visible keys: the k-th score is that of a hidden key, and nothing is
-        // left out.
-        let selected = scores.clone().detach().sort_descending(3);
-        let threshold = selected.narrow(3, self.k - 1, 1).expand(scores.dims());
-        let left_out = scores.clone().detach().lower(threshold);
+        // The selection has no gradient. Fewer than k visible keys: they are all selected, because a hidden key has the
+        // lowest score. A NaN stays, so that it reaches the output.
+        let fixed = without_graph(scores.clone());
+        let is_number = fixed.clone().equal(fixed.clone());
+        let left_out = top_k_mask(fixed, self.k).bool_not().bool_and(is_number);
         softmax(scores.mask_fill(left_out, MASKED_SCORE), 3)
     }
 }
