@@ -80,7 +80,7 @@ pub use file_set::{FileSet, MemoryFiles};
 pub use pack::{PackedSequences, Packer, RowSize, Sequence};
 #[cfg(feature = "files")]
 pub use prefetch::Prefetcher;
-pub use source::{Document, Source, StopSignal, StoppableSource, report::ReadReport};
+pub use source::{Document, ReadFile, Source, StopSignal, StoppableSource, report::ReadReport};
 pub use tokenizer::{Encoding, SpecialTokens, StreamDecoder, TokenRole, Tokenizer, TokenizerConfig, Vocabulary};
 
 /// Bytes as lowercase hexadecimal digits, two per byte.

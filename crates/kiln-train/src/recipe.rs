@@ -114,7 +114,6 @@ impl Recipe {
     ///
     /// # Errors
     /// The first invalid key, with file and line.
-    #[cfg(feature = "files")]
     pub(crate) fn load_unchanged(text: &str, file: Option<&str>) -> Result<Self, ConfigError> {
         Self::from_layers(&read_layers(text, file, &[], &refuse_parent)?)
     }

@@ -10,10 +10,13 @@ mod template_file;
 mod tests;
 
 use crate::{
-    ChatTemplate, DataConfig, DataError, ExampleFormat, ExampleKind, MixtureSource, Source, SourceConfig, StopSignal,
-    StoppableSource,
+    ChatTemplate, DataConfig, DataError, ExampleFormat, ExampleKind, MixtureSource, ReadFile, Source, SourceConfig,
+    StopSignal, StoppableSource,
     example::{ExampleEncoder, ExampleSource, LocatedExample, encode::example_of_kind},
-    source::report::{ReadReport, group_digits},
+    source::{
+        memory::MemoryTexts,
+        report::{ReadReport, group_digits},
+    },
 };
 pub use inspect::{Inspection, LengthBin, Sample, SampleSequence};
 use std::fmt;
@@ -88,14 +91,28 @@ impl<'a> Dataset<'a> {
     /// [`DataError::Config`] for weights and sizes, errors of paths and templates, [`DataError::AmbiguousFormat`],
     /// [`DataError::MixedFormats`].
     pub fn open(config: &DataConfig, stop: StopSignal<'a>) -> Result<Self, DataError> {
+        Self::open_from(config, None, stop)
+    }
+
+    /// [`open`](Self::open) where the files of the sources are not in the file system: `read` returns their contents. They
+    /// are plain text, one document a file.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and [`DataError::UnsupportedFile`] for files with rows.
+    pub fn open_in_memory(config: &DataConfig, read: ReadFile, stop: StopSignal<'a>) -> Result<Self, DataError> {
+        Self::open_from(config, Some(read), stop)
+    }
+
+    fn open_from(config: &DataConfig, read: Option<ReadFile>, stop: StopSignal<'a>) -> Result<Self, DataError> {
         let mixture = config.mixture()?;
-        let parts = mixture.iter().map(|source| DatasetPart::open(source, stop)).collect::<Result<Vec<_>, _>>()?;
+        let parts = mixture.iter().map(|source| DatasetPart::open(source, read, stop));
+        let parts = parts.collect::<Result<Vec<_>, _>>()?;
         let validation = match &config.validation_source {
             None => None,
             Some(source) => {
                 let MixtureSource { format, template, .. } = mixture[0].clone();
                 let source = MixtureSource { source: source.clone(), weight: 1.0, format, template };
-                Some(DatasetPart::open(&source, stop)?)
+                Some(DatasetPart::open(&source, read, stop)?)
             }
         };
         let dataset = Self { parts, validation, validation_fraction: config.validation };
@@ -130,7 +147,8 @@ impl<'a> Dataset<'a> {
         for (part, source) in self.parts.iter_mut().zip(mixture) {
             if part.summary.format == ExampleFormat::Labeled && part.summary.is_recognized {
                 let fields = std::mem::take(&mut part.summary.fields);
-                *part = DatasetPart::open(&MixtureSource { format: ExampleFormat::Text, ..source }, stop)?;
+                // Rows are in files of the file system.
+                *part = DatasetPart::open(&MixtureSource { format: ExampleFormat::Text, ..source }, None, stop)?;
                 part.summary.fields = fields;
             }
         }
@@ -173,13 +191,24 @@ impl<'a> Dataset<'a> {
 }
 
 impl<'a> DatasetPart<'a> {
-    fn open(config: &MixtureSource, stop: StopSignal<'a>) -> Result<Self, DataError> {
+    fn open(config: &MixtureSource, read: Option<ReadFile>, stop: StopSignal<'a>) -> Result<Self, DataError> {
         let (format, fields) = match (&config.source, config.format) {
             (SourceConfig::Stories(_), _) => (ExampleFormat::Text, Vec::new()),
+            (SourceConfig::Files(_), ExampleFormat::Auto) if read.is_some() => (ExampleFormat::Text, Vec::new()),
             (SourceConfig::Files(files), ExampleFormat::Auto) => detect(files)?,
             (_, format) => (format, Vec::new()),
         };
         let reader = match &config.source {
+            SourceConfig::Files(files)
+                if format.is_text()
+                    && let Some(read) = read =>
+            {
+                PartReader::Text(Box::new(StoppableSource::new(Box::new(MemoryTexts::open(files, read)?), stop)))
+            }
+            SourceConfig::Files(_) if read.is_some() => {
+                let expected = "`text` or `auto` for text that is not in the file system".into();
+                return Err(DataError::Config { key: "data.format", found: format.to_string(), expected });
+            }
             source if format.is_text() => PartReader::Text(Box::new(StoppableSource::new(source.open()?, stop))),
             SourceConfig::Files(files) => {
                 PartReader::Examples(Box::new(StoppableExamples::new(open_examples(files, format)?, stop)))

@@ -9,12 +9,14 @@
 
 #[cfg(feature = "files")]
 pub mod files;
+pub(crate) mod memory;
 pub mod report;
 pub(crate) mod split_text;
 mod stoppable;
 pub mod stories;
 
 use crate::DataError;
+pub use memory::ReadFile;
 use report::ReadReport;
 pub use split_text::MAX_PART_BYTES;
 pub use stoppable::{StopSignal, StoppableSource};

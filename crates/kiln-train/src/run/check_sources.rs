@@ -1,10 +1,11 @@
 //! Check of the data before a run: formats, kinds of examples and first rows. No weights are read.
 
 use super::{
+    data::open_data_in,
     objectives::ObjectiveFactory,
     progress::{ProgressEvent, ProgressListener},
 };
-use crate::{Objective, Recipe, TrainError, pretrained::ModelSource};
+use crate::{Objective, Recipe, TrainError, pretrained::ModelSource, storage::Storage};
 use kiln_data::{ChatTemplate, DataConfig, DataError, Dataset, ExampleFormat, ExampleKind, StopSignal};
 use std::path::Path;
 
@@ -16,6 +17,7 @@ use std::path::Path;
 pub(super) fn check_sources(
     recipe: &mut Recipe,
     objectives: ObjectiveFactory,
+    storage: &dyn Storage,
     stop: StopSignal,
     listener: &mut dyn ProgressListener,
 ) -> Result<(), TrainError> {
@@ -30,7 +32,7 @@ pub(super) fn check_sources(
     for index in 0..recipe.stages.len() {
         let objective = objectives(&recipe.stages[index]);
         let data = recipe.stages[index].data_config(recipe).clone();
-        let resolved = check_data(&data, &*objective, template.as_ref(), stop)?;
+        let resolved = check_data(&data, storage, &*objective, template.as_ref(), stop)?;
         let (resolved, dataset) = resolved;
         if !checked.iter().any(|(known, as_read)| *known == data && *as_read == resolved) {
             dataset.check(template.as_ref(), stop)?;
@@ -56,12 +58,13 @@ pub(super) fn check_sources(
 /// Opens the data of a stage for its objective. Returns the configuration with the recognized formats, too.
 fn check_data<'a>(
     data: &DataConfig,
+    storage: &dyn Storage,
     objective: &dyn Objective,
     template: Option<&ChatTemplate>,
     stop: StopSignal<'a>,
 ) -> Result<(DataConfig, Dataset<'a>), TrainError> {
     let accepted = objective.accepts();
-    let mut dataset = Dataset::open(data, stop)?;
+    let mut dataset = open_data_in(data, storage, stop)?;
     if !accepted.contains(&ExampleKind::Labeled) && accepted.contains(&ExampleKind::Text) {
         dataset.read_labeled_as_text(data, stop)?;
     }

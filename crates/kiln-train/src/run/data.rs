@@ -1,11 +1,15 @@
 //! Data of a run: from text to tokens.
 
 use super::progress::{ProgressEvent, ProgressListener};
-use crate::{Recipe, TrainError, run_folder::RunPaths, storage::write_atomic};
+use crate::{
+    Recipe, TrainError,
+    run_folder::RunPaths,
+    storage::{Storage, write_atomic},
+};
 use kiln_data::{
     ChatTemplate, Corpus, DataConfig, Dataset, DiskSpace, ReadReport, SourceConfig, StopSignal, Subset, Tokenizer,
 };
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 /// Maximum size of the tokens of a subset in memory, in bytes. Larger subsets go to a scratch file.
 #[cfg(feature = "files")]
@@ -13,7 +17,7 @@ const MAX_MEMORY_BYTES: usize = 64 << 20;
 
 /// Storage for the tokens of a corpus: up to 64 MiB per subset in memory, more in a scratch file in `folder`.
 #[cfg(feature = "files")]
-pub fn token_storage(folder: &std::path::Path) -> DiskSpace {
+pub fn token_storage(folder: &Path) -> DiskSpace {
     DiskSpace::with_spill(MAX_MEMORY_BYTES, folder)
 }
 
@@ -44,7 +48,7 @@ pub fn load_or_train_tokenizer(
         return Ok(Tokenizer::from_json(&saved)?);
     }
     listener.on_event(ProgressEvent::TrainingTokenizer);
-    let dataset = open_data(&recipe.data, stop)?;
+    let dataset = open_data_in(&recipe.data, paths.storage(), stop)?;
     let tokenizer = Tokenizer::train(&recipe.tokenizer, dataset.texts(Subset::Training)?)?;
     write_atomic(paths.storage(), &paths.tokenizer(), tokenizer.to_json().as_bytes())?;
     Ok(tokenizer)
@@ -61,7 +65,7 @@ pub fn build_corpus(
     stop: StopSignal,
     listener: &mut dyn ProgressListener,
 ) -> Result<Arc<Corpus>, TrainError> {
-    let dataset = open_data(data, stop)?;
+    let dataset = open_data_in(data, paths.storage(), stop)?;
     let storage = corpus_storage(paths);
     // The run has saved the template of the model that it starts from.
     let template = ChatTemplate::from_files(paths)?;
@@ -85,6 +89,22 @@ pub fn build_corpus(
 /// If a source cannot be opened, or its format is not recognized.
 pub fn open_data<'a>(data: &DataConfig, stop: StopSignal<'a>) -> Result<Dataset<'a>, TrainError> {
     Ok(Dataset::open(data, stop)?)
+}
+
+/// [`open_data`] for a run in a storage. Files that the data name are those of the file system for a run on disk, else those of
+/// the storage.
+///
+/// # Errors
+/// As [`open_data`].
+pub(super) fn open_data_in<'a>(
+    data: &DataConfig,
+    storage: &dyn Storage,
+    stop: StopSignal<'a>,
+) -> Result<Dataset<'a>, TrainError> {
+    match storage.disk_path(Path::new("")) {
+        Some(_) => open_data(data, stop),
+        None => Ok(Dataset::open_in_memory(data, &|path| storage.read(path), stop)?),
+    }
 }
 
 /// Whether the data are the built-in stories, whose probabilities are known.

@@ -12,6 +12,8 @@ use std::{path::Path, sync::atomic::Ordering};
 /// Starts a run of a resolved recipe in the folder `out` of the storage, or else in the first free one of `runs/<name>`,
 /// `runs/<name>-2`, ….
 ///
+/// Outside of the file system, files that the data name are read from the storage: plain text, such as `texts/story.txt`.
+///
 /// The sources and their first rows, and the settings that need no data, are checked before the folder is created. Folder and
 /// recipe are written before all data are read. An error in the text or in a setting that is found later removes the folder,
 /// if it has no checkpoint. Names of objectives that the recipe does not name are written into the recipe of the run.
@@ -31,7 +33,7 @@ pub async fn start_in(
     name_patterns::check_name_patterns(&recipe)?;
     precision::resolve(&mut recipe, &context.device)?;
     let stop = || context.stop_flag.load(Ordering::Relaxed);
-    check_sources(&mut recipe, objectives, &stop, context.listener)?;
+    check_sources(&mut recipe, objectives, &*environment.storage, &stop, context.listener)?;
     frozen::check_frozen_sources(&recipe, objectives)?;
     let folder = RunFolder::create_in(environment.storage.clone(), out, &recipe.name, &recipe.to_toml())?;
     let RunContext { device, stop_flag, listener } = context;

@@ -232,7 +232,7 @@ fn the_listener_and_the_runtime_have_their_turn_after_each_step() {
 #[cfg(feature = "files")]
 mod on_disk {
     use super::*;
-    use crate::storage::DiskStorage;
+    use crate::storage::{DiskStorage, Storage};
     use std::fs;
 
     /// Writes the files of a storage into a folder.
@@ -297,6 +297,33 @@ mod on_disk {
         let storage = pack(home.path());
         assert!(!resume_in_memory(&storage).unwrap().interrupted);
         assert_same(&memory_results(&storage), &expected);
+    }
+
+    #[test]
+    fn a_text_that_is_given_in_memory_trains_as_the_file_does() {
+        let home = tempfile::tempdir().unwrap();
+        let text: String =
+            (0..400).map(|i| format!("Line {i} of a text, and {} is a number.\n", i * 7919 % 1000)).collect();
+        let file = home.path().join("story.txt");
+        fs::write(&file, &text).unwrap();
+        let mut recipe = recipe();
+        recipe.data.source = kiln_data::SourceConfig::Files(kiln_data::FilesConfig::new([file.to_str().unwrap()]));
+        let run = home.path().join(RUN);
+        with_context(5, |context| start(&recipe, Some(&run), context)).unwrap();
+
+        let storage = MemoryStorage::from_files([(&file, text)]);
+        let environment = Environment::new(Arc::new(storage.clone()), &Untimed);
+        with_context(STEPS + 1, |context| block_on(start_in(&recipe, Some(Path::new(RUN)), &environment, context)))
+            .unwrap();
+        // The run on disk is continued in memory, with the same text.
+        let moved = pack(home.path());
+        moved.create_folder(file.parent().unwrap()).unwrap();
+        moved.rename(Path::new("story.txt"), &file).unwrap();
+        resume_in_memory(&moved).unwrap();
+        assert_same(&memory_results(&moved), &memory_results(&storage));
+        storage.remove(&file).unwrap();
+        let error = resume_in_memory(&storage).unwrap_err();
+        assert!(error.to_string().contains("story.txt: no such file"), "{error}");
     }
 
     #[test]
