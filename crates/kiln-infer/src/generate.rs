@@ -55,7 +55,7 @@ impl Generation {
     /// Prepares the generation for a single prompt from a prefix cache of the same model.
     ///
     /// Only the tokens after the cached ones are processed. The cache is ignored if the prompt does not begin with its
-    /// tokens, if there are several prompts, or if the model does not support it.
+    /// tokens, if there are several prompts, if it was computed in another arithmetic, or if the model does not support it.
     ///
     /// # Errors
     /// An invalid request ([`GenerateRequest::check`]).
@@ -66,13 +66,15 @@ impl Generation {
     ) -> Result<Self, GenerateError> {
         request.check(model)?;
         let cache = cache.filter(|cache| {
-            PrefixCache::is_supported_by(model) && matches!(&request.prompts[..], [prompt] if cache.extends(prompt))
+            PrefixCache::is_supported_by(model)
+                && cache.state.arithmetic() == request.arithmetic
+                && matches!(&request.prompts[..], [prompt] if cache.extends(prompt))
         });
         let has_encoder = model.encoder().is_some();
         let rows: Vec<Row> = (0..request.prompts.len()).map(|row| Row::new(&request, row, has_encoder)).collect();
         // The inner model has no gradients: a graph would keep the tensors of every step.
         let model = if model.device().is_autodiff() { model.valid() } else { model.clone() };
-        let cache = cache.unwrap_or_else(|| PrefixCache::empty(rows.len()));
+        let cache = cache.unwrap_or_else(|| PrefixCache::empty(rows.len(), request.arithmetic));
         Ok(Self { model, cache, rows, request, step: 0 })
     }
 
@@ -89,7 +91,7 @@ impl Generation {
             return Ok(None);
         }
         let hidden = if self.step == 0 { self.prefill() } else { self.decode(&active) };
-        let logits = self.model.logits(hidden).into_data_async().await?.convert::<f32>();
+        let logits = self.model.logits_in(hidden, self.request.arithmetic).into_data_async().await?.convert::<f32>();
         let logits = logits.as_slice::<f32>().unwrap_or_default();
         let vocab = logits.len() / active.len();
         let mut tokens = Vec::new();
@@ -161,7 +163,7 @@ impl Generation {
     fn prefill(&mut self) -> Tensor<2> {
         if self.model.encoder().is_some() {
             let (tokens, lengths) = pad_rows(&as_slices(&self.request.prompts));
-            self.cache.state = self.model.init_state(&tokens, &lengths);
+            self.cache.state = self.model.init_state_in(&tokens, &lengths, self.request.arithmetic);
         }
         let prompts: Vec<Vec<u32>> = self.rows.iter().map(|row| row.tokens.clone()).collect();
         let longest = prompts.iter().map(Vec::len).max().unwrap_or_default();

@@ -196,6 +196,7 @@ impl<'a> Generator<'a> {
             stop_token_ids: self.stop_token_ids(options),
             prefill_chunk_size: options.prefill_chunk_size,
             decoder_start_token_id: options.decoder_start_token_id.unwrap_or(format.first_token),
+            arithmetic: options.arithmetic,
         };
         Ok((self.model.clone().with_visibility(format.visibility), request))
     }

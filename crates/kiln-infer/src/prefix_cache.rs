@@ -1,5 +1,6 @@
 //! Prefix cache: the state of a model after a text, so that a longer text with the same beginning continues from it.
 
+use kiln_kernels::exact::Arithmetic;
 use kiln_models::{Model, Visibility};
 use kiln_nn::State;
 
@@ -13,9 +14,9 @@ pub struct PrefixCache {
 }
 
 impl PrefixCache {
-    /// Cache of no tokens, with the initial state for `num_rows` sequences.
-    pub(crate) fn empty(num_rows: usize) -> Self {
-        Self { tokens: Vec::new(), state: State::new(num_rows) }
+    /// Cache of no tokens, with the initial state for `num_rows` sequences that are computed in `arithmetic`.
+    pub(crate) fn empty(num_rows: usize, arithmetic: Arithmetic) -> Self {
+        Self { tokens: Vec::new(), state: State::new(num_rows).with_arithmetic(arithmetic) }
     }
 
     /// Returns the tokens that were processed.

@@ -79,6 +79,7 @@ pub mod attention;
 pub mod cpu;
 pub mod cross_entropy;
 pub mod dropout;
+pub mod exact;
 pub mod gated_linear;
 pub mod gelu;
 pub mod grouped_linear;

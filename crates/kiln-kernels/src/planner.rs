@@ -5,10 +5,13 @@
 //!
 //! 1. a forced kernel, if it supports the call (tests);
 //! 2. what only the reference forms: weights that a probe reads, sigmoid scores, dropout of weights;
-//! 3. [`Kernel::Fused`] for 32-bit floats on the CPU, except for one query of a plain softmax: there a head
+//! 3. [`Kernel::Exact`] in batch-invariant arithmetic;
+//! 4. [`Kernel::Fused`] for 32-bit floats on the CPU, except for one query of a plain softmax: there a head
 //!    has a single row of scores, so the fused kernel would save no memory;
-//! 4. the reference for softcap, position bias, log-sum-exp and gradients, which Burn's own attention lacks;
-//! 5. [`Kernel::Builtin`].
+//! 5. the reference for softcap, position bias, log-sum-exp and gradients, which Burn's own attention lacks;
+//! 6. [`Kernel::Builtin`].
+
+use crate::exact::Arithmetic;
 
 /// Attention kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,6 +24,8 @@ pub enum Kernel {
     /// Kiln's kernel for the CPU, with its own backward pass: [`attention::fused`](crate::attention::fused). Memory is
     /// linear in the sequence length.
     Fused,
+    /// Kiln's batch-invariant kernel for the CPU: [`attention::exact`](crate::attention::exact). Inference only.
+    Exact,
 }
 
 /// Facts that the choice of an attention kernel depends on. The default is a plain softmax without gradients.
@@ -30,6 +35,8 @@ pub struct PlannerInput {
     pub needs_gradients: bool,
     /// Whether the tensors are 32-bit floats on the CPU backend; see [`is_cpu_f32`](crate::cpu::is_cpu_f32).
     pub is_cpu_f32: bool,
+    /// Arithmetic of the call.
+    pub arithmetic: Arithmetic,
     /// Number of queries T; 0 if it isn't known yet.
     pub num_queries: usize,
     /// Whether scores are soft-capped, s → c · tanh(s / c).
@@ -60,12 +67,13 @@ pub struct KernelPlan {
 }
 
 impl Kernel {
-    /// Returns the name in listings, pages and tests: `reference`, `burn` or `fused`.
+    /// Returns the name in listings, pages and tests: `reference`, `burn`, `fused` or `exact`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Reference => "reference",
             Self::Builtin => "burn",
             Self::Fused => "fused",
+            Self::Exact => "exact",
         }
     }
 }
@@ -83,6 +91,9 @@ impl PlannerInput {
             Kernel::Reference => true,
             Kernel::Builtin => softmax && self.is_plain_softmax() && !self.needs_gradients,
             Kernel::Fused => softmax && self.is_cpu_f32 && (self.tiles_known || !self.has_bias),
+            Kernel::Exact => {
+                self.is_cpu_f32 && !self.needs_gradients && !self.has_dropout && self.hooked_path.is_none()
+            }
         }
     }
 }
@@ -94,6 +105,9 @@ pub fn plan_attention(facts: &PlannerInput) -> KernelPlan {
             (*kernel, "the caller forces this kernel".into())
         }
         PlannerInput { hooked_path: Some(path), .. } => (Kernel::Reference, format!("a probe reads `{path}`")),
+        PlannerInput { arithmetic: Arithmetic::Exact, .. } if facts.supports(Kernel::Exact) => {
+            (Kernel::Exact, "batch-invariant arithmetic".into())
+        }
         PlannerInput { is_sigmoid: true, .. } => {
             (Kernel::Reference, "sigmoid scores: the fast kernels compute softmax only".into())
         }
@@ -124,15 +138,16 @@ mod tests {
 
     #[test]
     fn the_planned_kernel_supports_the_call() {
-        for bits in 0..512u32 {
+        for bits in 0..1024u32 {
             let fact = |bit: u32| bits >> bit & 1 == 1;
             for (queries, forced) in [(7, None), (1, None), (7, Some(Kernel::Builtin)), (7, Some(Kernel::Fused))] {
                 let [gradients, cpu, softcap, dropout, log_sum] = [0, 1, 2, 3, 4].map(fact);
-                let [bias, known, sigmoid] = [6, 7, 8].map(fact);
+                let [bias, known, sigmoid, exact] = [6, 7, 8, 9].map(fact);
                 let hooked = fact(5).then(|| "blocks.0.attention.weights".to_string());
                 let facts = PlannerInput {
                     needs_gradients: gradients,
                     is_cpu_f32: cpu,
+                    arithmetic: if exact { Arithmetic::Exact } else { Arithmetic::Fast },
                     num_queries: queries,
                     has_softcap: softcap,
                     has_bias: bias,
@@ -144,6 +159,8 @@ mod tests {
                     forced_kernel: forced,
                 };
                 let plan = plan_attention(&facts);
+                let is_possible = forced.is_none() && facts.supports(Kernel::Exact);
+                assert!(!exact || !is_possible || plan.kernel == Kernel::Exact, "{facts:?}");
                 assert!(facts.supports(plan.kernel), "{facts:?} {plan:?}");
                 assert_eq!(
                     plan.reason == "the caller forces this kernel",

@@ -1,4 +1,4 @@
-//! Attention: one call type, three kernels.
+//! Attention: one call type, four kernels.
 //!
 //! For each query i and head, over the keys j that the query sees (1706.03762, eq. 1; softcap 2408.00118):
 //!
@@ -16,6 +16,7 @@
 //! | [`reference`](mod@reference) | all | yes | B H T S | everything |
 //! | [`burn_attention`] | all | no | as Burn | plain softmax, softcap |
 //! | [`fused`] | CPU, f32 | yes | T S of one head's block | softmax, softcap, bias, log-sum-exp |
+//! | [`exact`] | CPU, f32 | no | 16 S for each thread | softmax, sigmoid, softcap, bias, log-sum-exp; batch-invariant |
 //!
 //! [`plan_attention`](crate::planner::plan_attention) picks one, [`attend`] runs it. The visible keys come from a
 //! [`BlockMask`], which forms a dense mask or a tile plan only when a kernel asks for it.
@@ -26,6 +27,7 @@
 pub mod bias;
 pub mod block_mask;
 pub mod burn_attention;
+pub mod exact;
 pub mod fused;
 pub mod reference;
 pub mod score;
@@ -86,5 +88,6 @@ pub fn attend(kernel: Kernel, mut call: AttentionCall, hook: Option<WeightsHook>
         Kernel::Reference => reference::attend(call, hook),
         Kernel::Builtin => burn_attention::attend(call),
         Kernel::Fused => fused::attend(call),
+        Kernel::Exact => exact::attend(call),
     }
 }

@@ -29,7 +29,7 @@
 //!
 //! [`packed_grouped_linear`] is the product with a [`PackedStack`], the packed experts of a mixture.
 
-mod f32x16;
+pub(crate) mod f32x16;
 mod float_formats;
 mod fused;
 mod ggml_type;
@@ -38,12 +38,15 @@ mod half;
 mod matrix;
 mod placeholder;
 pub mod quantize;
+mod row_tiles;
 mod stack;
 
+pub(crate) use fused::with_last_dim;
 pub use ggml_type::{GGML_TYPES, GgmlType};
-pub(crate) use half::HalfMatrix;
+pub(crate) use half::{HalfMatrix, StoredWeight, float_rows};
 pub use half::{half_embedding, half_linear, half_linear_reference, is_half};
 pub use matrix::PackedMatrix;
+pub(crate) use matrix::PackedRef;
 pub use placeholder::{is_placeholder, placeholder};
 pub use stack::{PackedStack, packed_grouped_linear, packed_grouped_linear_reference};
 

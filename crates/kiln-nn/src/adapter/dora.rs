@@ -10,13 +10,10 @@
 //! a packed base stays packed. Cost: 2 r (in + out) operations per token, and 2 r · in · out per call.
 
 use super::{Adapter, EmbeddingCall, LinearCall, LoraConfig, LoraSpec, Site, SiteKind};
-use crate::{autograd_order::without_graph, init::Initializer, packed_weight::BaseWeight};
+use crate::{arithmetic::product, autograd_order::without_graph, init::Initializer, packed_weight::BaseWeight};
 use burn::{
     module::{Module, Param},
-    tensor::{
-        Tensor,
-        module::{embedding, linear},
-    },
+    tensor::{Tensor, module::embedding},
 };
 
 /// DoRA adapter: the matrices A and B, and the magnitude of each output.
@@ -75,16 +72,16 @@ impl Adapter for Dora {
     fn linear<const D: usize>(&self, call: &LinearCall<D>) -> Option<Tensor<D>> {
         let x = call.dropped(&self.path, self.dropout);
         let product = match &call.base.bias {
-            _ if call.has_dropout(self.dropout) => call.base.product(x.clone()),
+            _ if call.has_dropout(self.dropout) => call.base.product(x.clone(), call.arithmetic),
             Some(bias) => call.y.clone() - bias.val().unsqueeze(),
             None => call.y.clone(),
         };
-        let low = linear(linear(x, self.a.val(), None), self.b.val(), None);
+        let low = call.product(x, [self.a.val(), self.b.val()]);
         Some(self.change(&call.base.matrix().base_weight(), product, low, call.weight))
     }
 
     fn embedding(&self, call: &EmbeddingCall) -> Option<Tensor<3>> {
-        let low = linear(embedding(self.a.val(), call.ids.clone()), self.b.val(), None);
+        let low = product(embedding(self.a.val(), call.ids.clone()), self.b.val(), call.arithmetic);
         Some(self.change(&call.table.base_weight(), call.y.clone(), low, call.weight))
     }
 

@@ -6,6 +6,7 @@ use burn::{
     module::Module,
     tensor::{Int, Tensor},
 };
+use kiln_kernels::exact::Arithmetic;
 
 /// Adapters of one site, in the order of attachment.
 ///
@@ -46,15 +47,21 @@ impl SiteAdapters {
     }
 
     /// Output of the linear map `base` with its adapters, `[…, in] → […, out]`.
-    pub(crate) fn linear<const D: usize>(&self, x: Tensor<D>, base: &Linear, cx: Option<&Context>) -> Tensor<D> {
+    pub(crate) fn linear<const D: usize>(
+        &self,
+        x: Tensor<D>,
+        base: &Linear,
+        cx: Option<&Context>,
+        arithmetic: Arithmetic,
+    ) -> Tensor<D> {
         let scale = self.input_scale();
         let is_scaled = scale.is_some();
         let input = scale.map_or_else(|| x.clone(), |scale| x.clone() * scale.unsqueeze());
-        let mut out = base.forward_base(input);
+        let mut out = base.forward_base_in(input, arithmetic);
         let mut unscaled = (!is_scaled).then(|| out.clone());
         for (adapter, weight) in self.active().filter(|(adapter, _)| adapter.input_scale().is_none()) {
-            let y = unscaled.get_or_insert_with(|| base.forward_base(x.clone()));
-            if let Some(change) = adapter.linear(&LinearCall { x: &x, y, base, weight, cx }) {
+            let y = unscaled.get_or_insert_with(|| base.forward_base_in(x.clone(), arithmetic));
+            if let Some(change) = adapter.linear(&LinearCall { x: &x, y, base, weight, cx, arithmetic }) {
                 out = out + change;
             }
         }
@@ -62,16 +69,27 @@ impl SiteAdapters {
     }
 
     /// Embeddings with the adapters: `y [B, T, M]` are the rows `ids [B, T]` of `table [V, M]`.
-    pub fn embedding(&self, ids: &Tensor<2, Int>, y: Tensor<3>, table: WeightView) -> Tensor<3> {
-        let changes = self
-            .active()
-            .filter_map(|(adapter, weight)| adapter.embedding(&EmbeddingCall { ids, y: &y, table, weight }));
+    pub fn embedding(
+        &self,
+        ids: &Tensor<2, Int>,
+        y: Tensor<3>,
+        table: WeightView,
+        arithmetic: Arithmetic,
+    ) -> Tensor<3> {
+        let call = |weight| EmbeddingCall { ids, y: &y, table, weight, arithmetic };
+        let changes = self.active().filter_map(|(adapter, weight)| adapter.embedding(&call(weight)));
         changes.fold(y.clone(), |sum, change| sum + change)
     }
 
     /// Output of stacked maps with their adapters: `x [R, in]`, `expert [R]`, `y [R, out]` that of the maps alone.
-    pub(crate) fn stacked(&self, x: &Tensor<2>, expert: &Tensor<1, Int>, y: Tensor<2>) -> Tensor<2> {
-        let call = |weight| StackedCall { x, expert, weight };
+    pub(crate) fn stacked(
+        &self,
+        x: &Tensor<2>,
+        expert: &Tensor<1, Int>,
+        y: Tensor<2>,
+        arithmetic: Arithmetic,
+    ) -> Tensor<2> {
+        let call = |weight| StackedCall { x, expert, weight, arithmetic };
         self.active().filter_map(|(adapter, weight)| adapter.stacked(&call(weight))).fold(y, |y, change| y + change)
     }
 

@@ -28,7 +28,7 @@ pub use token_marks::{TokenMarks, evaluate_formula, keep_ends};
 
 use crate::{part::experts::ExpertLoad, position::Position};
 use burn::tensor::{Device, Int, Tensor};
-use kiln_kernels::{attention::BlockMask, planner::Kernel};
+use kiln_kernels::{attention::BlockMask, exact::Arithmetic, planner::Kernel};
 use kiln_spec::{Direction, Layout, Pattern, formula::MarkField};
 use std::collections::HashMap;
 
@@ -83,6 +83,8 @@ pub struct Context {
     pub rng_key: Option<RngKey>,
     /// Position encoding of the stack. An attention without its own uses it.
     pub position: Option<Position>,
+    /// Arithmetic of the call: fast, or batch-invariant. That of a state comes from the state.
+    pub arithmetic: Arithmetic,
     /// Attention kernel that a test forces.
     pub forced_kernel: Option<Kernel>,
     /// Gradient sink. Present with gradient checkpointing: blocks are then recomputed in the backward pass.
@@ -109,6 +111,7 @@ impl Context {
             probe: None,
             rng_key: None,
             position: None,
+            arithmetic: Arithmetic::Fast,
             forced_kernel: None,
             gradient_sink: None,
             loss_sink: None,
@@ -130,7 +133,13 @@ impl Context {
         state.set_rows_if_default(lengths.len());
         let layout = Layout::from_offsets(state.next_positions(), lengths, width, direction);
         let stream = TokenStream::new(TokenMarks::new(&layout, device), state.cached_keys.clone());
-        Self { stream, memory: state.memory.take(), state: Some(state), ..Self::new(&layout, device) }
+        let (memory, arithmetic) = (state.memory.take(), state.arithmetic);
+        Self { stream, memory, arithmetic, state: Some(state), ..Self::new(&layout, device) }
+    }
+
+    /// Returns the same context with another arithmetic.
+    pub fn with_arithmetic(self, arithmetic: Arithmetic) -> Self {
+        Self { arithmetic, ..self }
     }
 
     /// Returns the state after this call, with positions advanced by `lengths[i]` tokens in row i. `None` without a state.

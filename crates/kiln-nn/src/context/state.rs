@@ -1,6 +1,7 @@
 //! Decode state: what parts store between calls, in slots by path.
 
 use super::{Memory, token_marks::TokenMarks};
+use kiln_kernels::exact::Arithmetic;
 use kiln_spec::plan::CachePolicy;
 use std::{any::Any, collections::HashMap};
 
@@ -58,6 +59,8 @@ pub struct State {
     /// Marks of the cached keys, by cache policy.
     pub(super) cached_keys: HashMap<CachePolicy, TokenMarks>,
     pub(super) memory: Option<Memory>,
+    /// Arithmetic of the calls.
+    pub(super) arithmetic: Arithmetic,
     /// Position of the next token in each row.
     next_positions: Vec<usize>,
 }
@@ -71,6 +74,16 @@ impl State {
     /// Sets the encoder output that the sequences read, of as many rows.
     pub fn with_memory(self, memory: Option<Memory>) -> Self {
         Self { memory, ..self }
+    }
+
+    /// Sets the arithmetic of the calls.
+    pub fn with_arithmetic(self, arithmetic: Arithmetic) -> Self {
+        Self { arithmetic, ..self }
+    }
+
+    /// Returns the arithmetic of the calls.
+    pub fn arithmetic(&self) -> Arithmetic {
+        self.arithmetic
     }
 
     /// Makes a default state that of `rows` sequences. Without it the call would have no rows, and Burn's matrix product

@@ -19,7 +19,7 @@
 //! Bound against the reference: 1e-3 for values and gradients (`attention_is_its_reference`).
 
 mod backward;
-mod forward;
+pub(super) mod forward;
 mod query_block;
 mod score_terms;
 

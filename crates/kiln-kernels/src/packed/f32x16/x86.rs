@@ -66,6 +66,7 @@ macro_rules! impl_byte_ops {
 #[allow(unsafe_code)]
 unsafe impl F32x16 for Avx2 {
     impl_byte_ops!();
+    const REGISTERS: usize = 8;
 
     #[inline(always)]
     fn splat(value: f32) -> Self {
@@ -131,6 +132,7 @@ unsafe impl F32x16 for Avx2 {
 #[allow(unsafe_code)]
 unsafe impl F32x16 for Avx512 {
     impl_byte_ops!();
+    const REGISTERS: usize = 32;
 
     #[inline(always)]
     fn splat(value: f32) -> Self {

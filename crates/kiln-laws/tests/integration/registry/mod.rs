@@ -2,6 +2,7 @@
 //! reason. A variant that is added to a list is tested without further registration.
 
 mod docs;
+mod exact;
 mod exemptions;
 mod gradients;
 mod learning;
@@ -35,7 +36,7 @@ struct ModelLaw {
 }
 
 /// The laws, in the order in which they are checked.
-const LAWS: [ModelLaw; 10] = [
+const LAWS: [ModelLaw; 11] = [
     ModelLaw { name: "shape", causal_only: false, check: shape::shape },
     ModelLaw { name: "round trip", causal_only: false, check: shape::round_trip },
     ModelLaw { name: "deterministic", causal_only: false, check: shape::deterministic },
@@ -43,6 +44,7 @@ const LAWS: [ModelLaw; 10] = [
     ModelLaw { name: "chunked", causal_only: true, check: visibility::chunked },
     ModelLaw { name: "packed", causal_only: false, check: visibility::packed },
     ModelLaw { name: "padded", causal_only: false, check: visibility::padded },
+    ModelLaw { name: "exact", causal_only: false, check: exact::exact },
     ModelLaw { name: "gradients", causal_only: false, check: gradients::gradients_add_up },
     ModelLaw { name: "finite", causal_only: false, check: gradients::finite },
     ModelLaw { name: LEARNING_LAW, causal_only: true, check: learning::learns },

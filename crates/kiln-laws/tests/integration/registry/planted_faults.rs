@@ -18,7 +18,7 @@ enum PlantedFault {
 }
 
 /// Faults, each with the law that must detect it.
-const FAULTS: [(&str, PlantedFault); 11] = [
+const FAULTS: [(&str, PlantedFault); 12] = [
     ("shape", PlantedFault::Forward(|hidden, _| hidden.clone().narrow(2, 1, hidden.dims()[2] - 1))),
     ("shape", PlantedFault::Forward(|hidden, _| hidden.log())),
     ("round trip", PlantedFault::Parse(drop_blocks)),
@@ -27,6 +27,8 @@ const FAULTS: [(&str, PlantedFault); 11] = [
     ("chunked", PlantedFault::Forward(|hidden, _| hidden.clone() * (1.0 + 0.01 * hidden.dims()[1] as f64))),
     ("packed", PlantedFault::Forward(|hidden, _| hidden.clone() + hidden.cumsum(1))),
     ("padded", PlantedFault::Forward(|hidden, _| hidden.clone() + hidden.mean_dim(1))),
+    // One step in the last place of some values, by the number of tokens in the call.
+    ("exact", PlantedFault::Forward(|hidden, _| hidden.clone() * (1.0 + 1e-7 * (hidden.dims()[1] % 7) as f64))),
     ("gradients", PlantedFault::Forward(detach_when_packed)),
     // √0 is a number, its slope is none.
     ("finite", PlantedFault::Forward(|hidden, _| hidden.clone() + (hidden * 0.0).square().sqrt())),

@@ -136,7 +136,7 @@ impl Layer for MixtureOfExperts {
         // Two readers of the input, the router and this barrier, so that gradient checkpointing keeps the bits.
         let expert_input = reshape_barrier(x, [b * t, 1, m]);
         let rows = expert_input.clone().expand([b * t, k, m]).reshape([1, b * t * k, m]);
-        let out = self.experts.forward(rows, &expert).reshape([b * t, k, m]);
+        let out = self.experts.forward(rows, &expert, cx.arithmetic).reshape([b * t, k, m]);
         let out = (out * weight.unsqueeze_dim(2)).sum_dim(1).reshape([b, t, m]);
         let out = match &self.shared {
             Some(shared) => out + self.shared_output(shared, expert_input.reshape([b, t, m]), cx),

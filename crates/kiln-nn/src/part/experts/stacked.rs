@@ -1,11 +1,12 @@
 //! Stacked matrices of all experts: one tensor `[E, in, out]` per linear map.
 //!
-//! Rows are multiplied with the matrix of their expert by the kernel [`grouped_linear`], or, where the stack is held packed
-//! (quantized or of 16-bit floats), by [`packed_grouped_linear`], which dequantizes tiles of the experts that have rows.
+//! Rows are multiplied with the matrix of their expert by the kernel [`kiln_kernels::grouped_linear`], or, where the stack is held packed
+//! (quantized or of 16-bit floats), by [`kiln_kernels::packed::packed_grouped_linear`], which dequantizes tiles of the experts that have rows.
 
 use super::{ExpertConfig, expert_intermediate};
 use crate::{
     adapter::{Site, SiteAdapters},
+    arithmetic::{grouped_product, packed_grouped_product},
     init::Initializer,
     packed_weight::is_without_values,
     part::feed_forward::activation::Activation,
@@ -15,10 +16,7 @@ use burn::{
     module::{Module, Param},
     tensor::{Int, Tensor},
 };
-use kiln_kernels::{
-    grouped_linear::grouped_linear,
-    packed::{PackedStack, packed_grouped_linear},
-};
+use kiln_kernels::{exact::Arithmetic, packed::PackedStack};
 
 /// Linear map of each expert, stacked.
 #[derive(Module, Debug)]
@@ -45,17 +43,17 @@ impl StackedLinear {
     }
 
     /// Maps each row with its expert: `x [1, R, in]`, `expert [R] → [1, R, out]`.
-    fn forward(&self, x: Tensor<3>, expert: &Tensor<1, Int>) -> Tensor<3> {
+    fn forward(&self, x: Tensor<3>, expert: &Tensor<1, Int>, arithmetic: Arithmetic) -> Tensor<3> {
         let x = x.squeeze_dim(0);
         let y = match self.packed.as_ref().filter(|_| is_without_values(&self.weight)) {
-            Some(packed) => packed_grouped_linear(x.clone(), packed, expert.clone()),
-            None => grouped_linear(x.clone(), self.weight.val(), expert.clone()),
+            Some(packed) => packed_grouped_product(x.clone(), packed, expert.clone(), arithmetic),
+            None => grouped_product(x.clone(), self.weight.val(), expert.clone(), arithmetic),
         };
         let y = match &self.bias {
             Some(bias) => y + bias.val().select(0, expert.clone()),
             None => y,
         };
-        self.adapters.stacked(&x, expert, y).unsqueeze_dim(0)
+        self.adapters.stacked(&x, expert, y, arithmetic).unsqueeze_dim(0)
     }
 
     /// Floating-point operations per row.
@@ -102,13 +100,13 @@ impl StackedExperts {
     }
 
     /// Runs each row through its expert: `x [1, R, M]`, `expert [R] → [1, R, M]`.
-    pub fn forward(&self, x: Tensor<3>, expert: &Tensor<1, Int>) -> Tensor<3> {
-        let up = self.up.forward(x.clone(), expert);
+    pub fn forward(&self, x: Tensor<3>, expert: &Tensor<1, Int>, arithmetic: Arithmetic) -> Tensor<3> {
+        let up = self.up.forward(x.clone(), expert, arithmetic);
         let activated = match &self.gate {
-            Some(gate) => self.activation.apply_gated(gate.forward(x, expert), up),
+            Some(gate) => self.activation.apply_gated(gate.forward(x, expert, arithmetic), up),
             None => self.activation.apply(up),
         };
-        self.down.forward(activated, expert)
+        self.down.forward(activated, expert, arithmetic)
     }
 
     /// Returns the floating-point operations of one expert per token.

@@ -23,6 +23,7 @@ pub use config::LatentProjectionConfig;
 
 use super::{KeyValue, Projection, heads::split_heads};
 use crate::{
+    arithmetic::product_by_head,
     context::Context,
     init::Initializer,
     linear::Linear,
@@ -147,8 +148,9 @@ impl Projection for LatentProjection {
         let scale = self.scale;
         // Expanding computes K and V of all S keys: S·R·(N + E) multiplications per head, for any T. Absorbing makes each of the
         // T·S scores R wide instead of N, and each value R wide instead of E, which is cheaper for few queries.
-        if cx.state.is_some() && t < nope {
-            let absorbed = query_nope.matmul(self.weight_by_head(&self.k).swap_dims(2, 3));
+        // The two forms differ in rounding: in exact arithmetic all calls absorb, whatever their number of queries.
+        if cx.arithmetic.is_exact() || cx.state.is_some() && t < nope {
+            let absorbed = product_by_head(query_nope, self.weight_by_head(&self.k).swap_dims(2, 3), cx.arithmetic);
             let query = Tensor::cat(vec![absorbed, query_rope], 3);
             let key = Tensor::cat(vec![latent.clone(), key_rope], 3);
             return QueryKeyValue { query, key, value: latent, scale, latent_form: LatentForm::Absorbed };
@@ -167,7 +169,7 @@ impl Projection for LatentProjection {
     fn project_output(&self, out: Tensor<4>, latent_form: LatentForm, cx: &Context) -> Tensor<3> {
         let out = match latent_form {
             LatentForm::Expanded => out,
-            LatentForm::Absorbed => out.matmul(self.weight_by_head(&self.v)),
+            LatentForm::Absorbed => product_by_head(out, self.weight_by_head(&self.v), cx.arithmetic),
         };
         let [b, h, t, e] = out.dims();
         self.o.forward_with(out.swap_dims(1, 2).reshape([b, t, h * e]), cx)
