@@ -46,11 +46,7 @@ impl<'a, M: ModelRunner> ExactReference<'a, M> {
     ///
     /// # Errors
     /// Errors of the device.
-    pub async fn new(
-        model: &'a M,
-        documents: &'a [Vec<u32>],
-        direction: Direction,
-    ) -> Result<Self, ExecutionError> {
+    pub async fn new(model: &'a M, documents: &'a [Vec<u32>], direction: Direction) -> Result<Self, ExecutionError> {
         let mut alone = Vec::with_capacity(documents.len());
         for document in documents {
             let layout = rows_layout(std::slice::from_ref(document), document.len(), false, direction);

@@ -2,6 +2,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kiln_infer::{FinishReason, GenerateError, GenerateRequest, Generation, PrefixCache, Sampling, block_on, generate};
+use kiln_kernels::exact::Arithmetic;
 use kiln_models::{Model, ModelConfig, Visibility};
 use kiln_nn::Context;
 use kiln_spec::{DocumentSpan, Layout};
@@ -240,4 +241,39 @@ fn a_cache_of_another_beginning_is_ignored() {
     let mut generation = Generation::with_cache(&prefix, request, Some(cache())).expect("legal");
     let first = block_on(generation.next()).expect("generated").expect("a token");
     assert_eq!(first[0].id, expected[0]);
+}
+
+#[test]
+fn exact_generation_is_the_same_alone_together_and_in_chunks() {
+    let model = model("\"rotary\"", Visibility::Causal);
+    let prompts = [vec![3, 1, 4, 1, 5, 9, 2, 6], vec![5], vec![3, 5, 8, 9, 7, 9, 3]];
+    let greedy = |prompts: &[Vec<u32>], chunk| {
+        let sampling = Sampling::greedy();
+        let request = GenerateRequest { sampling, prefill_chunk_size: chunk, ..request(prompts, 12) };
+        let request = GenerateRequest { arithmetic: Arithmetic::Exact, ..request };
+        let outputs = block_on(generate(&model, request)).expect("generated");
+        outputs.into_iter().map(|output| output.ids).collect::<Vec<_>>()
+    };
+    let together = greedy(&prompts, None);
+    assert_eq!(greedy(&prompts, Some(3)), together);
+    let alone: Vec<_> = prompts.iter().flat_map(|prompt| greedy(std::slice::from_ref(prompt), Some(1))).collect();
+    assert_eq!(alone, together);
+}
+
+#[test]
+fn a_prefix_cache_is_used_in_its_own_arithmetic_only() {
+    let model = model("\"rotary\"", Visibility::Causal);
+    let read = |prompt: &[u32], arithmetic, cache| {
+        let request = GenerateRequest { arithmetic, ..request(&[prompt.to_vec()], 1) };
+        Generation::with_cache(&model, request, cache).expect("a valid request")
+    };
+    for (first, then) in [(Arithmetic::Fast, Arithmetic::Exact), (Arithmetic::Exact, Arithmetic::Fast)] {
+        let cache = || {
+            let mut generation = read(&[1, 2, 3], first, None);
+            block_on(generation.next()).expect("a token");
+            generation.into_prefix_cache()
+        };
+        assert!(read(&[1, 2, 3, 4], first, cache()).state_bytes() > 0);
+        assert_eq!(read(&[1, 2, 3, 4], then, cache()).state_bytes(), 0);
+    }
 }

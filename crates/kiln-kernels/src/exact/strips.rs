@@ -77,6 +77,14 @@ impl StripSums {
     }
 }
 
+/// Rows of x from the first input of a panel on.
+#[derive(Clone, Copy)]
+struct PanelRows<'a> {
+    x: &'a [f32],
+    width: usize,
+    start: usize,
+}
+
 /// Adds the terms of a panel to the sums of all rows: sums_r += Σ_k x_r,start+k · panel_k.
 fn add_panel(x: &[f32], width: usize, start: usize, panel: &[StripRow], sums: &mut [StripRow]) {
     dispatch_simd!(add_to_rows::<>(x: &[f32], width: usize, start: usize, panel: &[StripRow], sums: &mut [StripRow]))
@@ -84,27 +92,29 @@ fn add_panel(x: &[f32], width: usize, start: usize, panel: &[StripRow], sums: &m
 
 #[inline(always)]
 fn add_to_rows<S: F32x16>(x: &[f32], width: usize, start: usize, panel: &[StripRow], sums: &mut [StripRow]) {
-    let count = panel.len();
-    let mut row = 0;
+    let (rows, mut row) = (PanelRows { x, width, start }, 0);
     if S::REGISTERS >= 32 {
-        row = add_tiles::<S, 6, 4>(row, |row| &x[row * width + start..][..count], panel, sums);
+        row = add_tiles::<S, 6, 4>(row, rows, panel, sums);
     }
-    row = add_tiles::<S, 2, 2>(row, |row| &x[row * width + start..][..count], panel, sums);
-    add_tiles::<S, 1, 4>(row, |row| &x[row * width + start..][..count], panel, sums);
+    row = add_tiles::<S, 2, 2>(row, rows, panel, sums);
+    add_tiles::<S, 1, 4>(row, rows, panel, sums);
 }
 
 /// Adds the panel to whole tiles of R rows, from row `first` on, C registers of columns at a time; returns the first row that is
 /// left.
 #[inline(always)]
-fn add_tiles<'a, S: F32x16, const R: usize, const C: usize>(
+fn add_tiles<S: F32x16, const R: usize, const C: usize>(
     first: usize,
-    x: impl Fn(usize) -> &'a [f32],
+    rows: PanelRows,
     panel: &[StripRow],
     sums: &mut [StripRow],
 ) -> usize {
     let mut row = first;
     while row + R <= sums.len() {
-        let x: [&[f32]; R] = std::array::from_fn(|r| x(row + r));
+        let mut x = [&[][..]; R];
+        for (r, x) in x.iter_mut().enumerate() {
+            *x = &rows.x[(row + r) * rows.width + rows.start..][..panel.len()];
+        }
         for column in (0..STRIP / 16).step_by(C) {
             add_tile::<S, R, C>(x, panel, &mut sums[row..row + R], column);
         }
@@ -113,7 +123,7 @@ fn add_tiles<'a, S: F32x16, const R: usize, const C: usize>(
     row
 }
 
-/// Adds the panel to R rows and C registers of columns.
+/// Adds the panel to R rows and C registers of columns. No closure: it would be compiled without the caller's instruction set.
 #[inline(always)]
 fn add_tile<S: F32x16, const R: usize, const C: usize>(
     x: [&[f32]; R],
@@ -121,19 +131,27 @@ fn add_tile<S: F32x16, const R: usize, const C: usize>(
     sums: &mut [StripRow],
     column: usize,
 ) {
-    let mut acc: [[S; C]; R] = std::array::from_fn(|r| std::array::from_fn(|c| S::load(&sums[r][column + c])));
-    for (k, weights) in panel.iter().enumerate() {
-        let weights: [S; C] = std::array::from_fn(|c| S::load(&weights[column + c]));
-        for r in 0..R {
-            let x = S::splat(x[r][k]);
-            for c in 0..C {
-                acc[r][c] = weights[c].mul_add(x, acc[r][c]);
+    let mut acc = [[S::splat(0.0); C]; R];
+    for (acc, sums) in acc.iter_mut().zip(&*sums) {
+        for (acc, sum) in acc.iter_mut().zip(&sums[column..]) {
+            *acc = S::load(sum);
+        }
+    }
+    for (k, row) in panel.iter().enumerate() {
+        let mut weights = [S::splat(0.0); C];
+        for (weight, value) in weights.iter_mut().zip(&row[column..]) {
+            *weight = S::load(value);
+        }
+        for (acc, x) in acc.iter_mut().zip(&x) {
+            let x = S::splat(x[k]);
+            for (acc, weight) in acc.iter_mut().zip(&weights) {
+                *acc = weight.mul_add(x, *acc);
             }
         }
     }
-    for r in 0..R {
-        for c in 0..C {
-            acc[r][c].store(&mut sums[r][column + c]);
+    for (acc, sums) in acc.iter().zip(sums) {
+        for (acc, sum) in acc.iter().zip(&mut sums[column..]) {
+            acc.store(sum);
         }
     }
 }

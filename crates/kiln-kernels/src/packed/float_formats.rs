@@ -5,7 +5,6 @@
 
 use super::{
     f32x16::{F32x16, dispatch_simd},
-    for_each_block,
     row_tiles::{RowDot, dot_products},
 };
 use burn::tensor::{bf16, f16};
@@ -44,7 +43,11 @@ impl FloatFormat for F32 {
     #[inline(always)]
     fn load16<S: F32x16>(bytes: &[u8]) -> S {
         let bytes: &[u8; 64] = bytes.try_into().expect("sixteen values of four bytes");
-        S::load(&std::array::from_fn(|i| Self::to_f32(&bytes[4 * i..][..4])))
+        let mut values = [0.0; 16];
+        for (value, bytes) in values.iter_mut().zip(bytes.as_chunks::<4>().0) {
+            *value = f32::from_le_bytes(*bytes);
+        }
+        S::load(&values)
     }
 }
 
@@ -93,38 +96,66 @@ impl<F: FloatFormat> RowDot for Floats<F> {
 
 /// Dot products of one packed row with R rows of x, each in the order of the [module](self). Four accumulators hide the
 /// latency of the multiply–add.
+///
+/// No closure: it would be compiled without the caller's instruction set.
 #[inline(always)]
 fn dot<F: FloatFormat, S: F32x16, const R: usize>(row: &[u8], x: [&[f32]; R]) -> [f32; R] {
     let mut sums = [[S::splat(0.0); 4]; R];
     let (sixteen, groups) = (16 * F::BYTES, row.len() / F::BYTES / 16);
     let (row, tail) = row.split_at(groups * sixteen);
-    let x_groups = x.map(|x| &x.as_chunks::<16>().0[..groups]);
+    let (mut x_groups, mut x_tails) = ([&[][..]; R], x);
+    for ((groups, tail), x) in x_groups.iter_mut().zip(&mut x_tails).zip(x) {
+        (*groups, *tail) = x.as_chunks::<16>();
+    }
     for (number, four) in row.chunks_exact(4 * sixteen).enumerate() {
-        let x = x_groups.map(|x| &x[4 * number..][..4]);
+        let mut x = x_groups;
+        for x in &mut x {
+            *x = &x[4 * number..][..4];
+        }
         for i in 0..4 {
             let values = F::load16::<S>(&four[sixteen * i..][..sixteen]);
-            for r in 0..R {
-                sums[r][i] = values.mul_add(S::load(&x[r][i]), sums[r][i]);
+            for (sums, x) in sums.iter_mut().zip(&x) {
+                sums[i] = values.mul_add(S::load(&x[i]), sums[i]);
             }
         }
     }
     for number in groups / 4 * 4..groups {
         let values = F::load16::<S>(&row[sixteen * number..][..sixteen]);
-        for r in 0..R {
-            sums[r][0] = values.mul_add(S::load(&x_groups[r][number]), sums[r][0]);
+        for (sums, x) in sums.iter_mut().zip(&x_groups) {
+            sums[0] = values.mul_add(S::load(&x[number]), sums[0]);
         }
     }
-    std::array::from_fn(|r| {
-        let last = tail.chunks_exact(F::BYTES).zip(&x[r][16 * groups..]).map(|(value, x)| F::to_f32(value) * x);
-        S::sum4(sums[r]) + last.sum::<f32>()
-    })
+    let mut out = [0.0; R];
+    for ((out, sums), x) in out.iter_mut().zip(sums).zip(x_tails) {
+        let mut last = 0.0;
+        for (value, x) in tail.chunks_exact(F::BYTES).zip(x) {
+            last += F::to_f32(value) * x;
+        }
+        *out = S::sum4(sums) + last;
+    }
+    out
+}
+
+/// Converts values, as many as `bytes` and `out` both have.
+#[inline(always)]
+fn convert<F: FloatFormat, S: F32x16>(bytes: &[u8], out: &mut [f32]) {
+    let (whole, tail) = out.as_chunks_mut::<16>();
+    let sixteens = bytes.chunks_exact(16 * F::BYTES);
+    for (bytes, out) in sixteens.zip(whole.iter_mut()) {
+        F::load16::<S>(bytes).store(out);
+    }
+    let first = (bytes.len() / F::BYTES / 16).min(whole.len());
+    let rest = whole[first..].as_flattened_mut().iter_mut().chain(tail);
+    for (bytes, out) in bytes[16 * F::BYTES * first..].chunks_exact(F::BYTES).zip(rest) {
+        *out = F::to_f32(bytes);
+    }
 }
 
 /// The functions of a float format for its entry in `GGML_TYPES`.
 macro_rules! float_format_kernels {
     ($($name:ident => $Format:ident),+) => {$(
         pub(super) mod $name {
-            use super::{$Format, FloatFormat, dispatch_simd, dot_products, for_each_block};
+            use super::{$Format, convert, dispatch_simd, dot_products};
 
             /// Products of packed rows with rows of x.
             pub fn dot_many(rows: &[u8], x: &[f32], columns: usize, out: &mut [f32]) {
@@ -134,8 +165,7 @@ macro_rules! float_format_kernels {
 
             /// Converts all values.
             pub fn dequantize(bytes: &[u8], out: &mut [f32]) {
-                const BYTES: usize = $Format::BYTES;
-                for_each_block(bytes, out, |value: &[u8; BYTES], [out]| *out = $Format::to_f32(value));
+                dispatch_simd!(convert::<$Format>(bytes: &[u8], out: &mut [f32]))
             }
         }
     )+};

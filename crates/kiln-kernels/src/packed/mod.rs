@@ -84,14 +84,3 @@ pub fn packed_linear_reference<const D: usize>(x: Tensor<D>, matrix: &PackedMatr
     let weight = if x.is_autodiff() { weight.autodiff() } else { weight };
     burn::tensor::module::linear(x, weight.transpose(), None)
 }
-
-/// Calls `dequantize` for each block of `BYTES` bytes with its `BLOCK` values of `out`.
-fn for_each_block<const BYTES: usize, const BLOCK: usize>(
-    bytes: &[u8],
-    out: &mut [f32],
-    dequantize: impl Fn(&[u8; BYTES], &mut [f32; BLOCK]),
-) {
-    let (blocks, _) = bytes.as_chunks::<BYTES>();
-    let (out, _) = out.as_chunks_mut::<BLOCK>();
-    blocks.iter().zip(out).for_each(|(block, out)| dequantize(block, out));
-}

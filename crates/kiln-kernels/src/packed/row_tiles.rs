@@ -38,7 +38,10 @@ fn tiles_from<D: RowDot, S: F32x16, const R: usize>(
 ) -> usize {
     let count = x.len() / columns.max(1);
     while first + R <= count {
-        let tile = std::array::from_fn(|i| &x[(first + i) * columns..][..columns]);
+        let mut tile = [&[][..]; R];
+        for (i, row) in tile.iter_mut().enumerate() {
+            *row = &x[(first + i) * columns..][..columns];
+        }
         for (number, row) in rows.chunks_exact(D::row_bytes(columns).max(1)).enumerate() {
             out[number * count + first..][..R].copy_from_slice(&D::dot::<S, R>(row, tile));
         }

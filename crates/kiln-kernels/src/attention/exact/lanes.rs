@@ -1,6 +1,6 @@
 //! The arithmetic of sixteen lanes: scores, weights, and sums of values. A lane is a pair of a query and a head.
 //!
-//! Every function does the same operations in each lane, in an order that doesn't depend on the number of lanes in use.
+//! The vector code has no closures: they would be compiled without its instruction set. Every function does the same operations in each lane, in an order that doesn't depend on the number of lanes in use.
 
 use crate::{
     cpu::vector::{exp, sigmoid, tanh},
@@ -36,16 +36,19 @@ fn dot_tiles<S: F32x16, const N: usize>(
     scores: &mut [Lanes],
 ) -> usize {
     while first + N <= keys.len() {
-        let keys: [&[f32]; N] = std::array::from_fn(|i| &keys[first + i][..query.len()]);
+        let mut rows = [&[][..]; N];
+        for (row, key) in rows.iter_mut().zip(&keys[first..]) {
+            *row = &key[..query.len()];
+        }
         let mut sums = [S::splat(0.0); N];
         for (d, query) in query.iter().enumerate() {
             let query = S::load(query);
-            for i in 0..N {
-                sums[i] = S::splat(keys[i][d]).mul_add(query, sums[i]);
+            for (sum, row) in sums.iter_mut().zip(&rows) {
+                *sum = S::splat(row[d]).mul_add(query, *sum);
             }
         }
-        for i in 0..N {
-            sums[i].store(&mut scores[first + i]);
+        for (sum, score) in sums.into_iter().zip(&mut scores[first..]) {
+            sum.store(score);
         }
         first += N;
     }
@@ -114,7 +117,10 @@ pub fn add_chunk(weights: &[Lanes], values: &[&[f32]], total: &mut Lanes, out: &
 #[inline(always)]
 fn add_chunk_lanes<S: F32x16>(weights: &[Lanes], values: &[&[f32]], total: &mut Lanes, out: &mut [Lanes]) {
     let one = S::splat(1.0);
-    let sum = weights.iter().fold(S::splat(0.0), |sum, weight| S::load(weight).mul_add(one, sum));
+    let mut sum = S::splat(0.0);
+    for weight in weights {
+        sum = S::load(weight).mul_add(one, sum);
+    }
     sum.mul_add(one, S::load(total)).store(total);
     let mut first = 0;
     if S::REGISTERS >= 32 {
@@ -137,8 +143,8 @@ fn add_value_tiles<S: F32x16, const N: usize>(
         let mut sums = [S::splat(0.0); N];
         for (weight, value) in weights.iter().zip(values) {
             let (weight, value) = (S::load(weight), &value[tile.clone()]);
-            for i in 0..N {
-                sums[i] = S::splat(value[i]).mul_add(weight, sums[i]);
+            for (sum, value) in sums.iter_mut().zip(value) {
+                *sum = S::splat(*value).mul_add(weight, *sum);
             }
         }
         for (sum, out) in sums.into_iter().zip(&mut out[tile]) {

@@ -72,21 +72,30 @@ impl<G: GroupQuant> RowDot for Groups<G> {
 }
 
 /// Dot products of one packed row with R rows of x, each in the order of the [module](self).
+///
+/// No closure: it would be compiled without the caller's instruction set.
 #[inline(always)]
 fn dot<G: GroupQuant, S: F32x16, const R: usize>(row: &[u8], x: [&[f32]; R]) -> [f32; R] {
     // A multiply–add has a latency of about four cycles: four independent accumulators keep the unit busy.
     let mut sums = [[S::splat(0.0); 4]; R];
     for (number, block) in row.chunks_exact(G::BLOCK_BYTES).enumerate() {
-        let x = x.map(|x| x[number * G::BLOCK_SIZE..][..G::BLOCK_SIZE].as_chunks::<16>().0);
+        let mut groups = [&[][..]; R];
+        for (groups, x) in groups.iter_mut().zip(x) {
+            *groups = x[number * G::BLOCK_SIZE..][..G::BLOCK_SIZE].as_chunks::<16>().0;
+        }
         for group in 0..G::BLOCK_SIZE / 16 {
             let (quants, scale, offset) = G::decode_group::<S>(block, group);
             let values = quants.mul_add(S::splat(scale), S::splat(offset));
-            for r in 0..R {
-                sums[r][group % 4] = values.mul_add(S::load(&x[r][group]), sums[r][group % 4]);
+            for (sums, x) in sums.iter_mut().zip(&groups) {
+                sums[group % 4] = values.mul_add(S::load(&x[group]), sums[group % 4]);
             }
         }
     }
-    sums.map(S::sum4)
+    let mut out = [0.0; R];
+    for (out, sums) in out.iter_mut().zip(sums) {
+        *out = S::sum4(sums);
+    }
+    out
 }
 
 /// Dequantizes whole blocks.

@@ -2,6 +2,7 @@
 //! packed with others, in chunks, and for any number of threads; with weights of 32 bits, of 16 bits and packed.
 
 use crate::registry::Verdict;
+use burn::tensor::{Int, Tensor};
 use kiln_infer::{
     block_on,
     equivalence::{
@@ -9,6 +10,7 @@ use kiln_infer::{
         exact::{Arrangement, ExactReference},
     },
 };
+use kiln_kernels::exact::Arithmetic;
 use kiln_laws::{
     device, parameters,
     precisions::HeldPrecision,
@@ -17,6 +19,7 @@ use kiln_laws::{
     variant_sites::exemption,
 };
 use kiln_models::Model;
+use kiln_nn::Context;
 use kiln_spec::{Direction, Random};
 
 /// Lengths of the documents, as far as the model has positions. The first has keys in two chunks.
@@ -58,7 +61,12 @@ fn with_threads<T: Send>(threads: usize, run: impl FnOnce() -> T + Send) -> T {
 }
 
 /// The bits of each document alone, after all arrangements have been compared with them.
-fn compare(run: &TestModel, subject: &TestCase, documents: &[Vec<u32>], all: &[Arrangement]) -> Result<Vec<u32>, String> {
+fn compare(
+    run: &TestModel,
+    subject: &TestCase,
+    documents: &[Vec<u32>],
+    all: &[Arrangement],
+) -> Result<Vec<u32>, String> {
     let reference = block_on(ExactReference::new(run, documents, subject.direction())).expect("numbers");
     for arrangement in all {
         let count = block_on(reference.differing_values(arrangement)).expect("numbers");
@@ -71,8 +79,8 @@ fn compare(run: &TestModel, subject: &TestCase, documents: &[Vec<u32>], all: &[A
 
 /// Exactness: see the [module](self).
 pub fn exact(subject: &TestCase) -> Verdict {
-    let all = arrangements(subject, &[vec![1], vec![2, 64, 1, 5]], [3, 2]);
-    for precision in HeldPrecision::ALL {
+    let all = arrangements(subject, &[vec![1, 63, 1, 4], vec![2, 64, 1, 5]], [3, 2]);
+    for (precision, threads) in HeldPrecision::ALL.into_iter().zip([&[1, 2, 3][..], &[2], &[3]]) {
         let bits = |threads: usize| {
             let subject = subject.clone();
             let all = &all;
@@ -82,9 +90,9 @@ pub fn exact(subject: &TestCase) -> Verdict {
             })
             .map_err(|why| format!("{precision:?}, {threads} threads: {why}"))
         };
-        let one = bits(1)?;
-        for threads in [2, 3] {
-            if bits(threads)? != one {
+        let first = bits(threads[0])?;
+        for threads in &threads[1..] {
+            if bits(*threads)? != first {
                 return Err(format!("{precision:?}: {threads} threads change the bits of a document alone"));
             }
         }
@@ -149,6 +157,36 @@ fn compare_prompts(prompts: usize, longest: usize, seed: u64) -> usize {
         comparisons += lengths.len() * (2 * all.len() + 1);
     }
     comparisons
+}
+
+/// A decoder that computes in fast arithmetic, whatever it is asked for.
+struct FastModel(TestModel);
+
+impl ModelRunner for FastModel {
+    fn model(&self) -> &Model {
+        self.0.model()
+    }
+
+    fn forward(&self, tokens: Tensor<2, Int>, cx: &mut Context) -> Tensor<3> {
+        cx.arithmetic = Arithmetic::Fast;
+        self.0.forward(tokens, cx)
+    }
+}
+
+/// The control: in fast arithmetic each decoder has other bits in some arrangement.
+#[test]
+fn fast_arithmetic_has_other_bits() {
+    for number in 0..DECODERS.len() {
+        let subject = decoder(number);
+        let run = FastModel(model(&subject, HeldPrecision::F32));
+        let documents = documents(&subject, &LENGTHS, 1);
+        let reference = block_on(ExactReference::new(&run, &documents, subject.direction())).expect("numbers");
+        let all = arrangements(&subject, &[vec![1], vec![5, 64]], [3, 2]);
+        let counts: Vec<usize> =
+            all.iter().map(|arrangement| block_on(reference.differing_values(arrangement)).expect("numbers")).collect();
+        println!("{}: {counts:?} values differ", subject.name);
+        assert!(counts.iter().any(|count| *count > 0), "{}", subject.name);
+    }
 }
 
 #[test]
