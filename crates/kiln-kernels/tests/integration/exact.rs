@@ -232,7 +232,7 @@ impl Document {
             }),
             scale: 0.37,
             score: match options.sigmoid {
-                Some(bias) => Score::Sigmoid(Sigmoid { bias, ..Sigmoid::default() }),
+                Some(bias) => Score::Sigmoid(Sigmoid { bias }),
                 None => Score::Softmax(Softmax { softcap: options.softcap, ..Softmax::default() }),
             },
             dropout: None,

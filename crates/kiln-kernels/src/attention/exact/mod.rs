@@ -22,17 +22,22 @@ mod lanes;
 mod query_lanes;
 
 use super::{
-    AttentionCall, AttentionOutput, BlockMask, DistanceBias, Score,
+    AttentionCall, AttentionOutput, DistanceBias, Score,
     bias::BiasKind,
     block_mask::TILE_SIZE,
-    fused::forward::{AttentionInputs, dims4},
+    fused::{
+        forward::{AttentionInputs, dims4},
+        tiles_from_mask,
+    },
 };
 use crate::cpu::{
-    backend_api::{Backend, Dispatch, Flex, FlexTensor, FloatTensor, backend_extension},
+    backend_api::{
+        Backend, BoolTensor, Dispatch, Flex, FlexTensor, FloatTensor, IntTensor, TensorMetadata, backend_extension,
+    },
     matrix::{HeadsMut, MatrixRef},
     tensor::{as_f32_slice, f32_tensor, with_adjacent_columns},
 };
-use burn::tensor::{Device, Shape, Tensor};
+use burn::tensor::{Bool, Device, Int, Shape, Tensor};
 use kiln_spec::plan::TilePlan;
 use query_lanes::{GroupInputs, QueryLanes};
 use rayon::prelude::*;
@@ -63,7 +68,10 @@ pub(super) struct SequencePlan {
 /// Parameters of a call, besides its tensors.
 #[derive(Clone, Debug)]
 pub struct ExactParams {
-    sequences: Arc<Vec<SequencePlan>>,
+    /// Tile plan of each sequence; absent: made from the dense mask.
+    tiles: Option<Arc<Vec<TilePlan>>>,
+    /// Whether positions are read from tensors instead of the tile plans.
+    reads_positions: bool,
     scale: f32,
     softcap: Option<f32>,
     bias_kind: Option<BiasKind>,
@@ -77,13 +85,27 @@ pub struct ExactParams {
 /// If a tensor isn't f32 on flex without autodiff.
 pub fn attend(call: AttentionCall) -> AttentionOutput {
     let width = call.value.dims()[3];
-    let sequences = Arc::new(sequence_plans(&call.block_mask));
+    let device = Device::flex();
+    let tiles = call.block_mask.tiles();
+    // The operation always has seven tensors; an input that this call doesn't need is a tensor of one element.
+    let hidden = match &tiles {
+        Some(_) => Tensor::<4, Bool>::empty([1, 1, 1, 1], &device),
+        None => call.block_mask.dense().mask.clone(),
+    };
+    let has_positions = tiles.iter().flat_map(|tiles| tiles.iter()).any(|plan| !plan.key_positions.is_empty());
+    let positions = call.block_mask.positions.clone().filter(|_| !has_positions);
+    let reads_positions = positions.is_some();
+    let [query_positions, key_positions] = positions.unwrap_or_else(|| {
+        let none = Tensor::<2, Int>::zeros([1, 1], &device);
+        [none.clone(), none]
+    });
     let (table, bias_kind) = match call.bias {
         Some(DistanceBias { table, kind }) => (table, Some(kind)),
-        None => (Tensor::zeros([1, call.query.dims()[1]], &Device::flex()), None),
+        None => (Tensor::zeros([1, call.query.dims()[1]], &device), None),
     };
     let params = ExactParams {
-        sequences,
+        tiles,
+        reads_positions,
         scale: call.scale as f32,
         softcap: call.score.softcap().map(|cap| cap as f32),
         bias_kind,
@@ -93,9 +115,16 @@ pub fn attend(call: AttentionCall) -> AttentionOutput {
         },
         needs_log_sum_exp: call.needs_log_sum_exp,
     };
-    let [query, key, value, table] =
-        [call.query.into_dispatch(), call.key.into_dispatch(), call.value.into_dispatch(), table.into_dispatch()];
-    let out = Tensor::<4>::from_dispatch(Dispatch::exact_attention(query, key, value, table, params));
+    let out = Tensor::<4>::from_dispatch(Dispatch::exact_attention(
+        call.query.into_dispatch(),
+        call.key.into_dispatch(),
+        call.value.into_dispatch(),
+        table.into_dispatch(),
+        hidden.into_dispatch(),
+        query_positions.into_dispatch(),
+        key_positions.into_dispatch(),
+        params,
+    ));
     if !call.needs_log_sum_exp {
         return AttentionOutput { out, log_sum_exp: None };
     }
@@ -103,35 +132,29 @@ pub fn attend(call: AttentionCall) -> AttentionOutput {
     AttentionOutput { out: out.narrow(3, 0, width), log_sum_exp: Some(log_sum) }
 }
 
-/// Visible keys and positions of each sequence. A mask that the host doesn't know is read from the device; keys without
-/// positions (a trained prefix) are numbered.
-fn sequence_plans(mask: &BlockMask) -> Vec<SequencePlan> {
-    let tiles = mask.tiles().unwrap_or_else(|| Arc::new(dense_plans(mask)));
-    let read = |positions: &Tensor<2, burn::tensor::Int>| -> Vec<i32> { positions.to_data().iter::<i32>().collect() };
-    let on_device = || mask.positions.as_ref().map(|[query, key]| [read(query), read(key)]);
-    let known = tiles.iter().all(|plan| !plan.key_positions.is_empty());
-    let device_positions = if known { None } else { on_device() };
-    let rows = tiles.len().max(1);
+/// Visible keys and positions of each sequence, from the tile plans; without them from the dense mask `hidden [B, 1, T, S]`.
+/// `positions` are those of queries `[B, T]` and keys `[B, S]`, for plans that have none. Keys without positions (a trained
+/// prefix) are numbered.
+fn sequence_plans(
+    tiles: Option<Arc<Vec<TilePlan>>>,
+    hidden: &FlexTensor,
+    positions: Option<[FlexTensor; 2]>,
+) -> Vec<SequencePlan> {
+    let tiles = tiles.unwrap_or_else(|| tiles_from_mask(hidden));
+    let positions = positions.map(|sides| sides.map(|side| side.to_contiguous()));
+    let row = |side: &FlexTensor, index: usize| {
+        let all = side.as_slice::<i32>().expect("contiguous 32-bit integers");
+        let width = side.shape()[1];
+        all[index * width..][..width].to_vec()
+    };
     let plan = |index: usize| {
-        let (query_positions, key_positions) = match &device_positions {
-            Some([query, key]) => {
-                let row = |all: &Vec<i32>| all[all.len() / rows * index..][..all.len() / rows].to_vec();
-                (row(query), row(key))
-            }
+        let (query_positions, key_positions) = match &positions {
+            Some([query, key]) => (row(query, index), row(key, index)),
             None => (tiles[index].query_positions.clone(), tiles[index].key_positions.clone()),
         };
         SequencePlan { tiles: tiles.clone(), index, query_positions, key_positions }
     };
     (0..tiles.len()).map(plan).collect()
-}
-
-/// Tile plans of the dense mask, one for each sequence.
-fn dense_plans(mask: &BlockMask) -> Vec<TilePlan> {
-    let hidden = mask.dense().mask.clone();
-    let [b, _, t, s] = hidden.dims();
-    let hidden: Vec<bool> = hidden.into_data().iter::<bool>().collect();
-    let plan = |b: usize| TilePlan::from_dense(|pair| !hidden[b * t * s + pair], [t, s], TILE_SIZE);
-    (0..b).map(plan).collect()
 }
 
 impl SequencePlan {
@@ -149,13 +172,18 @@ impl SequencePlan {
 /// Operation of [`attend`]. Not on autodiff backends: it has no gradient.
 #[backend_extension(Flex)]
 pub trait ExactAttention: Backend {
-    /// `query [B, H, T, D]`, `key [B, G, S, D]`, `value [B, G, S, E]`, `table [N, H] → [B, H, T, E]`, or `[B, H, T, E + 1]` with
-    /// the log-sum-exp as last column.
+    /// `query [B, H, T, D]`, `key [B, G, S, D]`, `value [B, G, S, E]`, `table [N, H]`, `hidden [B, 1, T, S]` (read only if there is
+    /// no tile plan), positions `[B, T]` and `[B, S]` (read only if the plans have none) `→ [B, H, T, E]`, or `[B, H, T, E + 1]`
+    /// with the log-sum-exp as last column.
+    #[allow(clippy::too_many_arguments)]
     fn exact_attention(
         query: FloatTensor<Self>,
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
         table: FloatTensor<Self>,
+        hidden: BoolTensor<Self>,
+        query_positions: IntTensor<Self>,
+        key_positions: IntTensor<Self>,
         params: ExactParams,
     ) -> FloatTensor<Self>;
 }
@@ -166,10 +194,15 @@ impl ExactAttention for Flex {
         key: FlexTensor,
         value: FlexTensor,
         table: FlexTensor,
+        hidden: FlexTensor,
+        query_positions: FlexTensor,
+        key_positions: FlexTensor,
         params: ExactParams,
     ) -> FlexTensor {
         let [query, key, value] = [query, key, value].map(|tensor| with_adjacent_columns(&tensor));
         let table = table.to_contiguous();
+        let positions = params.reads_positions.then_some([query_positions, key_positions]);
+        let sequences = sequence_plans(params.tiles.clone(), &hidden, positions);
         let inputs = AttentionInputs { query: &query, key: &key, value: &value, table: &table };
         let [b, h, t, g, _, e] = inputs.sizes();
         debug_assert_eq!(dims4(&key)[0], b, "as many sequences of keys as of queries");
@@ -186,7 +219,7 @@ impl ExactAttention for Flex {
                 table: as_f32_slice(&table),
                 first_head: own_heads.start,
                 num_heads: h,
-                plan: &params.sequences[batch],
+                plan: &sequences[batch],
                 params: &params,
             };
             let mut lanes = QueryLanes::default();

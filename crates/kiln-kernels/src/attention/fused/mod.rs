@@ -138,7 +138,7 @@ pub trait FusedAttentionGradient: FusedAttention {
 }
 
 /// Tile plans of a dense mask `[B, 1, T, S]` (true = hidden), one for each sequence.
-fn tiles_from_mask(hidden: &FlexTensor) -> Arc<Vec<TilePlan>> {
+pub(super) fn tiles_from_mask(hidden: &FlexTensor) -> Arc<Vec<TilePlan>> {
     let hidden = hidden.to_contiguous();
     let [b, _, t, s] = forward::dims4(&hidden);
     let hidden = &hidden.bytes()[..b * t * s];
