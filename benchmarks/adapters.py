@@ -9,9 +9,10 @@ interpreter with torch, transformers and peft.
 - Logits: peft draws random adapters and saves them; Kiln loads the folder. The largest difference of the logits of the last token,
   relative to the largest logit, both in f32.
 - Steps: the median over all but the first of `--steps` steps of `--rows` sequences of `--length` tokens with gradient
-  checkpointing, for weights in f32, in bf16 and packed.
-- `--cpu`: the user and system time of a step instead, from the difference of a run of one step and a run of `--steps`, for Kiln
-  alone. Other programs on the machine change it less than the time on the clock.
+  checkpointing, for weights in f32, in bf16 and packed. Neither program evaluates or saves between them.
+- `--cpu`: the user and system time of a step instead, from the difference of a run of one step and a run of `--steps`, without
+  the logits. Other programs on the machine change it less than the time on the clock. PyTorch's threads then wait without
+  spinning.
 - Memory: the peak resident set of the process of these steps, loading included.
 
 Every program runs in its own process with the same number of threads. Measure on an idle machine.
@@ -62,9 +63,15 @@ class Bench:
         return max(abs(a - b) for a, b in zip(found, expected)) / max(map(abs, expected))
 
     def peft_steps(self, method, dtype):
-        shape = ["--rows", self.asked.rows, "--length", self.asked.length, "--steps", self.asked.steps]
-        run = self.peft("--method", method, "--dtype", dtype, *shape)
+        shape = ["--method", method, "--dtype", dtype, "--rows", self.asked.rows, "--length", self.asked.length]
+        run = self.peft(*shape, "--steps", self.asked.steps)
+        if self.asked.cpu:
+            return self.cpu_of_a_step(run, self.peft(*shape, "--steps", 1)), run.peak
         return run.answer["seconds_per_step"], run.peak
+
+    def cpu_of_a_step(self, run, first):
+        """CPU time of a step from a run of all steps and a run of one."""
+        return (run.cpu - first.cpu) / (self.asked.steps - 1)
 
     def kiln_run(self, method, model, dtype, steps):
         """A training run of Kiln and its metrics."""
@@ -73,7 +80,8 @@ class Bench:
                 self.asked.kiln, "train", "--from", model, "--data", self.asked.data, "--out", Path(folder) / "run",
                 "--steps", steps, "--batch-size", self.asked.rows, "--sequence-length", self.asked.length,
                 "--set", f"stages.0.adapter={KILN[method]}", "--set", "stages.0.num_samples=0",
-                "--set", f"stages.0.eval_every={steps}", *dtype, "--threads", self.asked.threads, "--json",
+                "--set", f"stages.0.eval_every={steps}", "--set", f"stages.0.checkpoint_every={steps}", *dtype,
+                "--threads", self.asked.threads, "--json",
             ])
             return run, [json.loads(line) for line in (Path(folder) / "run/metrics.jsonl").read_text().splitlines()]
 
@@ -81,7 +89,7 @@ class Bench:
         run, rows = self.kiln_run(method, model, dtype, self.asked.steps)
         if self.asked.cpu:
             first, _ = self.kiln_run(method, model, dtype, 1)
-            return (run.cpu - first.cpu) / (self.asked.steps - 1), run.peak
+            return self.cpu_of_a_step(run, first), run.peak
         times = [row["seconds"] - before["seconds"] for before, row in zip(rows, rows[1:]) if row["kind"] == "step"][1:]
         return sorted(times)[len(times) // 2], run.peak
 
@@ -91,7 +99,7 @@ class Bench:
         yield attempt(lambda: f"{self.logits(method):.1e}") if not self.asked.cpu else ""
         for flags, dtype in forms.values():
             yield attempt(lambda: shown(self.kiln_steps(method, self.asked.model, flags)))
-            yield attempt(lambda: shown(self.peft_steps(method, dtype))) if not self.asked.cpu else ""
+            yield attempt(lambda: shown(self.peft_steps(method, dtype)))
         yield attempt(lambda: shown(self.kiln_steps(method, self.asked.gguf, []))) if self.asked.gguf else ""
 
 
@@ -120,8 +128,10 @@ def main():
     parser.add_argument("--rows", type=int, default=2)
     parser.add_argument("--length", type=int, default=256)
     parser.add_argument("--steps", type=int, default=5)
-    parser.add_argument("--cpu", action="store_true", help="CPU time of steps, for Kiln alone; --steps of at least 2")
+    parser.add_argument("--cpu", action="store_true", help="CPU time of steps; --steps of at least 2")
     asked = parser.parse_args()
+    if asked.cpu:
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     bench = Bench(asked)
     print("| method | logits | Kiln, f32 | peft, f32 | Kiln, bf16 | peft, bf16 | Kiln, packed |")
     print("|---|---|---|---|---|---|---|")

@@ -36,7 +36,7 @@ IDS = [[7, 3, 11, 20, 3, 9, 14, 16], [5, 22, 4]]
 # The relative difference of logits that is explained by rounding, and by llama.cpp's GELU.
 TOLERANCE, GELU_TOLERANCE = 1e-5, 1e-2
 GELU = set(
-    "bert bloom falcon gemma gemma2 gpt2 gpt_bigcode gpt_neox modernbert mpt mt5 phi roberta starcoder2 t5".split()
+    "bert bloom distilbert falcon gemma gemma2 gpt2 gpt_bigcode gpt_neox modernbert mpt mt5 phi roberta starcoder2 t5".split()
 )
 # Keys that the converter does not take from config.json.
 ASSUMED = {
@@ -187,7 +187,7 @@ def outputs(path, folder, config):
         most = config["attn_config"]["alibi_bias_max"]
         slopes = model.transformer.build_mpt_alibi_tensor
         model.transformer.build_mpt_alibi_tensor = lambda *sizes, device: slopes(*sizes, most, device)
-    embeds = kind in ("bert", "roberta", "modernbert")
+    embeds = kind in ("bert", "distilbert", "roberta", "modernbert")
     llama, gaps = Llama(path, embeds), []
     for ids in IDS:
         with torch.no_grad():

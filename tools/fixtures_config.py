@@ -57,6 +57,13 @@ BETAS = dict(beta_fast=4, beta_slow=0.25)
 
 LLAMA3 = dict(low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=16)
 
+def longrope(pairs, kind="longrope", original=24, **more):
+    """LongRoPE for heads with `pairs` pairs; the length outside of the table, as Phi-3 has it."""
+    scaling = dict(type=kind, short_factor=[1.0 + 0.1 * i for i in range(pairs)],
+                   long_factor=[1.5 + 0.7 * i for i in range(pairs)]) | more
+    return dict(original_max_position_embeddings=original, rope_theta=300.0, rope_scaling=scaling)
+
+
 # case: model type, changes of config.json, whether the logits are "equal" or "different", to those of which case.
 CASES = {
     "llama": ("llama", {}, None, None),
@@ -86,6 +93,16 @@ CASES = {
     "llama-llama3": ("llama", older("llama3", 8.0, **LLAMA3), "different", "llama"),
     "llama-llama3-no-length": ("llama", older("llama3", 8.0, low_freq_factor=1.0, high_freq_factor=4.0), "different",
                                "llama-llama3"),
+    # The text has 48 tokens.
+    "llama-dynamic": ("llama", dict(max_position_embeddings=32) | older("dynamic", 2.0), "different", "llama"),
+    "llama-dynamic-within": ("llama", dict(max_position_embeddings=48) | older("dynamic", 2.0), "equal", "llama"),
+    "llama-dynamic-factor": ("llama", dict(max_position_embeddings=32) | older("dynamic", 4.0), "different", "llama-dynamic"),
+    "llama-longrope": ("llama", longrope(8, factor=4.0), "different", "llama"),
+    "llama-longrope-within": ("llama", longrope(8, factor=4.0, original=48), "different", "llama-longrope"),
+    "llama-longrope-ratio": ("llama", longrope(8), "different", "llama-longrope"),
+    "llama-longrope-inner": ("llama", dict(rope_parameters=longrope(8)["rope_scaling"] | dict(
+        rope_type="longrope", rope_theta=300.0, factor=4.0, original_max_position_embeddings=24)), "equal", "llama-longrope"),
+    "llama-longrope-attention-factor": ("llama", longrope(8, attention_factor=1.0), "different", "llama-longrope"),
     "llama-default-factor": ("llama", older("default", 2.0), "equal", "llama"),
     "llama-other-type": ("llama", dict(rope_scaling=dict(type="mrope", rope_type="default", mrope_section=[2, 3, 3])),
                          "equal", "llama"),
@@ -111,6 +128,15 @@ CASES = {
                            "different", "phi3-partial"),
     # 6.6 dimensions of 10: the reference truncates.
     "phi3-partial-truncated": ("phi3", dict(partial_rotary_factor=0.66), "different", "phi3-partial"),
+    "phi3-longrope": ("phi3", longrope(5), "different", "phi3"),
+    "phi3-longrope-within": ("phi3", longrope(5, original=48), "different", "phi3-longrope"),
+    # The reference reads the length of this older name from the table alone.
+    "phi3-su": ("phi3", longrope(5, "su", original_max_position_embeddings=24), "equal", "phi3-longrope"),
+    "phi3-yarn": ("phi3", longrope(5, "yarn"), "equal", "phi3-longrope"),
+    "phi3-longrope-partial": ("phi3", longrope(4) | dict(partial_rotary_factor=0.8), "different", "phi3-longrope"),
+    # The class's default of the length outside of the table overrules the table.
+    "phi3-longrope-inner": ("phi3", longrope(5, original=None, original_max_position_embeddings=24), "different",
+                            "phi3-longrope"),
     "phi3-epsilon": ("phi3", dict(rms_norm_eps=1e-2), "different", "phi3"),
     "gpt2": ("gpt2", {}, None, None),
     "gpt2-aliases": ("gpt2", dict(n_embd=None, n_layer=None, n_head=None, n_positions=None, hidden_size=16,

@@ -14,7 +14,7 @@ respect to every trained tensor of the file. The logits of virtual tokens are le
 change the logits too little, or if merging them changes the logits (prompts and adapters of tied embeddings excepted). Everything is computed in f64 from values that are exact
 in f32, and stored as f32.
 
-The case `two` has two folders, `first` and `second`, of one base model: `logits` with both, `weighted` with 0.75 times the
+The case `adalora-steps` has steps of AdaLoRA's allocation of ranks. The case `two` has two folders, `first` and `second`, of one base model: `logits` with both, `weighted` with 0.75 times the
 first plus 0.5 times the second.
 """
 
@@ -24,7 +24,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from peft import (IA3Config, LoraConfig, PromptTuningConfig, VeraConfig, get_peft_model, get_peft_model_state_dict)
+from peft import (AdaLoraConfig, IA3Config, LoraConfig, PromptTuningConfig, VeraConfig, XLoraConfig, get_peft_model,
+                  get_peft_model_state_dict)
 from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM
 
@@ -61,9 +62,21 @@ CASES = {
                                  fan_in_fan_out=True)),
     "prompt": (LLAMA, PromptTuningConfig(num_virtual_tokens=3)),
     "prompt-gpt2": (GPT2, PromptTuningConfig(num_virtual_tokens=5)),
+    "adalora": (LLAMA, AdaLoraConfig(init_r=4, target_r=2, lora_alpha=9, lora_dropout=0.25, total_step=10, tinit=1, tfinal=2,
+                                     deltaT=2, target_modules=KV_DOWN)),
+    "adalora-gpt2": (GPT2, AdaLoraConfig(init_r=3, target_r=2, lora_alpha=5, total_step=10, fan_in_fan_out=True,
+                                         orth_reg_weight=0.25, target_modules=["mlp.c_fc", "mlp.c_proj"])),
     "vera": (LLAMA, VeraConfig(r=5, target_modules=KV_DOWN)),
     "vera-gpt2": (GPT2, VeraConfig(r=3, target_modules=["c_attn"], fan_in_fan_out=True)),
     "vera-seed": (LLAMA, VeraConfig(r=5, target_modules=KV_DOWN, save_projection=False, projection_prng_key=17)),
+}
+# X-LoRA over the two folders of the case `two`.
+XLORA = {
+    "layers": dict(layerwise_scalings=True, xlora_depth=3, xlora_size=6, softmax_temperature=0.5, global_scaling_weight=1.5),
+    "shared": dict(xlora_depth=1),
+    "top": dict(layerwise_scalings=True, xlora_depth=2, xlora_size=5, top_k_lora=1, enable_softmax=False),
+    "top-softmax": dict(layerwise_scalings=True, xlora_depth=1, top_k_lora=2, enable_softmax=False,
+                        enable_softmax_topk=True),
 }
 TWO = {
     "first": LoraConfig(r=2, lora_alpha=3, target_modules=["q_proj", "up_proj"]),
@@ -78,7 +91,8 @@ def base(models, name):
 
 def draw(adapted, rng):
     """Draw the trained values: scales around 1, magnitudes around their own, others around 0."""
-    trained = {n: p for n, p in adapted.named_parameters() if p.requires_grad}
+    # The rank that AdaLoRA divides by is a parameter too.
+    trained = {n: p for n, p in adapted.named_parameters() if p.requires_grad and "ranknum" not in n}
     for name, parameter in trained.items():
         noise = torch.from_numpy(rng.standard_normal(tuple(parameter.shape)).astype(np.float32)) * 0.3
         if "ia3_" in name:
@@ -87,6 +101,108 @@ def draw(adapted, rng):
             noise = (noise + 1) * parameter.data.float()
         parameter.data = noise.float().double()
     return trained
+
+
+def prune(adapted):
+    """Take singular values from the modules: none of the first, one of the second, and so on, all of the last."""
+    tuner = adapted.base_model
+    singular = [(n, p) for n, p in tuner.model.named_parameters() if ".lora_E." in n]
+    pattern = {}
+    for index, (name, values) in enumerate(singular):
+        rank = len(values)
+        lost = rank if index == len(singular) - 1 else index % rank
+        kept = torch.tensor([(place + index) % rank >= lost for place in range(rank)])
+        values.data *= kept[:, None]
+        pattern[name] = kept.tolist()
+    tuner.peft_config["default"].rank_pattern = pattern
+
+
+def orthogonality(adapted, rows):
+    """The regularizing loss of AdaLoRA without its coefficient."""
+    ids = rows[0][None]
+    config = adapted.base_model.peft_config["default"]
+    weight = config.orth_reg_weight
+    with torch.no_grad():
+        whole = adapted.base_model(input_ids=ids, labels=ids).loss
+        config.orth_reg_weight = 0
+        plain = adapted.base_model(input_ids=ids, labels=ids).loss
+        config.orth_reg_weight = weight
+    return ((whole - plain) / weight).reshape(1)
+
+
+def xlora(models, out):
+    """X-LoRA over the adapters of the case `two`: the file of each of `XLORA` has the classifier, its scalings `[B, T, layers,
+    adapters]`, logits, and gradients of the classifier; `modules.json` has the names of the layers in their order."""
+    folder = out / "xlora"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, options in XLORA.items():
+        model = base(models, LLAMA)
+        model.config.use_cache = False
+        rows = texts(model.config.vocab_size)
+        adapters = {str(index): str(out / "two" / part) for index, part in enumerate(TWO)}
+        config = XLoraConfig(hidden_size=model.config.hidden_size, adapters=adapters, task_type="CAUSAL_LM", **options)
+        adapted = get_peft_model(model, config).double().eval()
+        classifier = adapted.base_model.internal_xlora_classifier
+        classifier.dtype = torch.float64
+        rng = np.random.default_rng(15)
+        for parameter in classifier.parameters():
+            noise = torch.from_numpy(rng.standard_normal(tuple(parameter.shape)).astype(np.float32))
+            parameter.data = noise.double()
+            parameter.requires_grad = True
+        result, mask = logits(adapted, rows)
+        live = mask.bool()
+        cotangent = torch.from_numpy(rng.standard_normal(tuple(result.shape)).astype(np.float32)) * live[..., None]
+        (result * cotangent).sum().backward()
+        tensors = inputs(rows, mask) | {"logits": result, "cotangent": cotangent,
+                                        "scalings": adapted.base_model.internal_xlora_scalings}
+        for parameter, value in classifier.layers.named_parameters():
+            tensors |= {parameter: value.data, f"gradient.{parameter}": value.grad}
+        real = {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}
+        save_file({n: t.detach().clone().contiguous() for n, t in real.items()}, folder / f"{name}.safetensors")
+        layers = [n.split("lora_model.")[-1].removeprefix("model.") for n, m in adapted.named_modules()
+                  if hasattr(m, "lora_A") and hasattr(m, "base_layer")]
+        (folder / "modules.json").write_text(json.dumps(layers, indent=1) + "\n")
+        print("xlora", name, len(layers), tuple(tensors["scalings"].shape))
+
+
+def adalora_steps(models, out):
+    """Ten steps of AdaLoRA: values after the optimizer's update, their gradients, and what `update_and_allocate` leaves of E.
+
+    `STEP.MODULE.a` is `[in, r]`, `.e` `[r]` and `.b` `[r, out]`, as in Kiln; `.gradient_a` and so on; `.allocated` is E afterward.
+    """
+    steps = 10
+    model = base(models, LLAMA).double()
+    rows = texts(model.config.vocab_size)
+    options = AdaLoraConfig(init_r=4, target_r=2, total_step=steps, tinit=2, tfinal=2, deltaT=2,
+                            target_modules=["q_proj", "v_proj"])
+    adapted = get_peft_model(model, options).double().eval()
+    rng = np.random.default_rng(14)
+    trained = draw(adapted, rng)
+    optimizer = torch.optim.SGD(trained.values(), lr=0.05)
+    tensors = {}
+    for step in range(1, steps + 1):
+        optimizer.zero_grad()
+        result, mask = logits(adapted, rows)
+        cotangent = torch.from_numpy(rng.standard_normal(tuple(result.shape))) * mask[..., None] * 0.05
+        (result * cotangent).sum().backward()
+        optimizer.step()
+        layers = {n: m for n, m in adapted.named_modules() if hasattr(m, "ranknum")}
+        for name, layer in layers.items():
+            here = f"{step}.{name.removeprefix('base_model.model.')}"
+            for short, p in [("a", layer.lora_A.default), ("e", layer.lora_E.default), ("b", layer.lora_B.default)]:
+                value, gradient = (p.data.T, p.grad.T) if short != "e" else (p.data.flatten(), p.grad.flatten())
+                tensors[f"{here}.{short}"] = value.clone()
+                tensors[f"{here}.gradient_{short}"] = gradient.clone()
+        adapted.base_model.update_and_allocate(step)
+        for name, layer in layers.items():
+            allocated = layer.lora_E.default.data.flatten().clone()
+            tensors[f"{step}.{name.removeprefix('base_model.model.')}.allocated"] = allocated
+    folder = out / "adalora-steps"
+    folder.mkdir(parents=True, exist_ok=True)
+    store(tensors, folder)
+    ranks = [[int((t != 0).sum()) for n, t in tensors.items() if n.startswith(f"{s}.") and n.endswith("allocated")]
+             for s in range(1, steps + 1)]
+    print("adalora-steps", ranks)
 
 
 def logits(model, rows):
@@ -122,7 +238,7 @@ def store(tensors, folder):
     save_file({n: t.detach().clone().contiguous() for n, t in real.items()}, folder / "expected.safetensors")
 
 
-def case(name, models, out):
+def one(name, models, out):
     where, options = CASES[name]
     model = base(models, where).double()
     rows = texts(model.config.vocab_size)
@@ -132,12 +248,16 @@ def case(name, models, out):
     adapted = get_peft_model(model, options).double().eval()
     rng = np.random.default_rng(11)
     trained = draw(adapted, rng)
+    if name == "adalora":
+        prune(adapted)
     result, mask = logits(adapted, rows)
     live = mask.bool()
     differs(result[live], plain[live], 1e-1)
     cotangent = torch.from_numpy(rng.standard_normal(tuple(result.shape)).astype(np.float32)) * live[..., None]
     (result * cotangent).sum().backward()
     tensors = inputs(rows, mask) | {"logits": result, "base": plain, "cotangent": cotangent}
+    if options.peft_type == "ADALORA":
+        tensors["orthogonality"] = orthogonality(adapted, rows)
     # Written in place of what they are gradients of, they have the names of the file.
     values = {n: p.data for n, p in trained.items()}
     for parameter in trained.values():
@@ -190,10 +310,18 @@ def two(models, out):
 def main():
     parser = checking.options(__doc__)
     parser.add_argument("--models", type=Path, required=True, help="folder of the base models")
-    parser.add_argument("--cases", nargs="*", default=[*CASES, "two"], help="the cases to write; default: all")
+    parser.add_argument("--cases", nargs="*", default=[*CASES, "two", "adalora-steps", "xlora"], help="the cases to write; default: all")
     asked = checking.parsed(parser)
     for name in asked.cases:
-        two(asked.models, asked.out) if name == "two" else case(name, asked.models, asked.out)
+        match name:
+            case "two":
+                two(asked.models, asked.out)
+            case "xlora":
+                xlora(asked.models, asked.out)
+            case "adalora-steps":
+                adalora_steps(asked.models, asked.out)
+            case _:
+                one(name, asked.models, asked.out)
 
 
 if __name__ == "__main__":

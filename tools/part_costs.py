@@ -19,6 +19,7 @@ from pathlib import Path
 
 ATTENTION = "model.blocks.*.sublayers.0.parts.0.attention"
 FIRST, SECOND = "model.blocks.*.sublayers.0", "model.blocks.*.sublayers.1"
+STREAMS = 'model.residual_streams={ hyper_connections = { expansion_rate = %d, dynamic = %s } }'
 
 PARTS = {
     "baseline (rotary, rms, pre, gated_mlp)": [],
@@ -37,6 +38,15 @@ PARTS = {
     "score sink": [ATTENTION + '.score={ softmax = { sink = true } }'],
     "score sigmoid": [ATTENTION + '.score=sigmoid'],
     "source segments 8": [ATTENTION + '.source={ segments = { prefix_length = 8 } }'],
+    "value residual": [ATTENTION + '.value_residual={}'],
+    "shared keys and values, pairs": [
+        'model.blocks=[{ repeat = 2, sublayers = [{ parts = ["attention"] }, { parts = ["gated_mlp"] }, '
+        '{ parts = [{ attention = { source = "shared" } }] }, { parts = ["gated_mlp"] }] }]',
+    ],
+    "hyper-connections 2, static": [STREAMS % (2, "false")],
+    "hyper-connections 4, static": [STREAMS % (4, "false")],
+    "hyper-connections 2, dynamic": [STREAMS % (2, "true")],
+    "hyper-connections 4, dynamic": [STREAMS % (4, "true")],
     "projection 1 kv head": [ATTENTION + '.projection={ heads = { heads = 4, kv_heads = 1 } }'],
     "projection latent": [ATTENTION + '.projection={ latent = { heads = 4 } }'],
     "mixer gla": [FIRST + '.parts=[{ gla = { heads = 4 } }]'],

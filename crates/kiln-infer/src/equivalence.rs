@@ -22,7 +22,7 @@ use kiln_data::EncoderBatch;
 use kiln_kernels::{exact::Arithmetic, planner::Kernel};
 use kiln_models::Model;
 use kiln_nn::{
-    Context, State,
+    Context, State, StateError,
     head::pooling::{self, Document},
 };
 use kiln_spec::{Direction, DocumentSpan, Layout};
@@ -35,6 +35,41 @@ pub trait ModelRunner {
     /// Computes hidden states: tokens `[B, T]` → `[B, T, M]`.
     fn forward(&self, tokens: Tensor<2, Int>, cx: &mut Context) -> Tensor<3> {
         self.model().forward(tokens, cx)
+    }
+
+    /// Returns rows of a state: [`State::fork`].
+    fn fork(&self, state: &State, rows: &[usize]) -> State {
+        state.fork(rows).expect("rows of the state")
+    }
+
+    /// Keeps rows of a state: [`State::select`].
+    fn select(&self, mut state: State, rows: &[usize]) -> State {
+        state.select(rows).expect("rows of the state");
+        state
+    }
+
+    /// Joins two states: [`State::append`].
+    fn append(&self, mut state: State, other: State) -> State {
+        state.append(other).expect("states of one model");
+        state
+    }
+
+    /// Truncates the rows of a state, to a snapshot or to nothing: [`State::truncate`]. Returns the tokens that each row has
+    /// then.
+    fn truncate(&self, state: State, lengths: &[usize]) -> (State, Vec<usize>) {
+        truncate_or_restart(state, lengths)
+    }
+}
+
+/// Truncates the rows of a state; a row without a snapshot that early keeps nothing.
+pub fn truncate_or_restart(mut state: State, lengths: &[usize]) -> (State, Vec<usize>) {
+    let mut lengths = lengths.to_vec();
+    loop {
+        match state.truncate(&lengths) {
+            Ok(reached) => return (state, reached),
+            Err(StateError::NoSnapshot { row, .. }) => lengths[row] = 0,
+            Err(error) => panic!("{error}"),
+        }
     }
 }
 
@@ -59,7 +94,7 @@ pub async fn chunked_difference(
     let chunks: Vec<usize> = chunks.iter().copied().filter(|size| *size > 0).collect();
     let mut parts = vec![Vec::new(); documents.len()];
     let mut remaining = as_slices(documents);
-    let mut state = init_state(model.model(), documents);
+    let mut state = init_state(model.model(), &as_slices(documents));
     let device = model.model().device();
     for turn in 0.. {
         let lengths: Vec<usize> =
@@ -163,7 +198,7 @@ fn hidden_states_with_kernel(
 }
 
 /// Largest difference between `parts` (`[1, T, M]` each) and the hidden states of each non-empty document alone.
-async fn difference_from_separate(
+pub(crate) async fn difference_from_separate(
     model: &impl ModelRunner,
     documents: &[Vec<u32>],
     direction: Direction,
@@ -201,16 +236,18 @@ fn first_half(document: &[u32]) -> &[u32] {
     &document[..document.len().div_ceil(2)]
 }
 
-/// State before the first chunk; the encoder of an encoder-decoder model has read the first half of each document.
-fn init_state(model: &Model, documents: &[Vec<u32>]) -> State {
+/// State before the first chunk, with the lengths of the documents declared; the encoder of an encoder-decoder model has read
+/// the first half of each document.
+pub(crate) fn init_state(model: &Model, documents: &[&[u32]]) -> State {
     init_state_in(model, documents, Arithmetic::Fast)
 }
 
 /// [`init_state`] of calls in the given arithmetic.
-fn init_state_in(model: &Model, documents: &[Vec<u32>], arithmetic: Arithmetic) -> State {
+fn init_state_in(model: &Model, documents: &[&[u32]], arithmetic: Arithmetic) -> State {
     let halves: Vec<&[u32]> = documents.iter().map(|document| first_half(document)).collect();
     let (tokens, lengths) = pad_rows(&halves);
-    model.init_state_in(&tokens, &lengths, arithmetic)
+    let declared: Vec<usize> = documents.iter().map(|document| document.len()).collect();
+    model.init_state_in(&tokens, &lengths, arithmetic).with_declared_lengths(&declared)
 }
 
 /// Hidden states of rows, `[B, T, M]`, without cached state.
@@ -234,6 +271,6 @@ async fn relative_difference(a: Tensor<3>, b: Tensor<3>) -> Result<f64, Executio
 }
 
 /// Maximum that is NaN if one of the numbers is. [`f64::max`] would ignore it.
-fn nan_max(a: f64, b: f64) -> f64 {
+pub(crate) fn nan_max(a: f64, b: f64) -> f64 {
     if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
 }

@@ -2,6 +2,7 @@
 
 use burn::tensor::ExecutionError;
 use kiln_data::DataError;
+use kiln_nn::StateError;
 use kiln_spec::ValidationError;
 
 /// Error of generation, infilling or embedding. Rows count from 0.
@@ -108,6 +109,9 @@ pub enum GenerateError {
         /// Index of the new token, from 0.
         step: u64,
     },
+    /// Rows of decode state that can't be joined, selected or truncated.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// Error of the tokenizer.
     #[error(transparent)]
     Data(#[from] DataError),

@@ -1,7 +1,7 @@
 //! Options of text generation.
 
 use crate::{processors::LogitsProcessors, sample::Sampling};
-use kiln_kernels::exact::Arithmetic;
+use kiln_kernels::{attention::paged::CacheDtype, exact::Arithmetic};
 use kiln_spec::ValidationError;
 
 /// Options of text generation.
@@ -30,6 +30,8 @@ pub struct GenerateOptions {
     /// Arithmetic of the model. With [`Arithmetic::Exact`] a continuation is the same to the bit alone and in a batch, for any
     /// chunks of the prompt and any number of threads. Default: fast.
     pub arithmetic: Arithmetic,
+    /// Type of cached keys and values. Default: 32 bits; 16 bits halve the memory of the KV cache.
+    pub cache_dtype: CacheDtype,
 }
 
 impl Default for GenerateOptions {
@@ -45,6 +47,7 @@ impl Default for GenerateOptions {
             mask_unassigned: false,
             prefill_chunk_size: None,
             arithmetic: Arithmetic::Fast,
+            cache_dtype: CacheDtype::default(),
         }
     }
 }

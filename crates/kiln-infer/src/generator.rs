@@ -195,6 +195,7 @@ impl<'a> Generator<'a> {
             max_length: options.max_length,
             stop_token_ids: self.stop_token_ids(options),
             prefill_chunk_size: options.prefill_chunk_size,
+            cache_dtype: options.cache_dtype,
             decoder_start_token_id: options.decoder_start_token_id.unwrap_or(format.first_token),
             arithmetic: options.arithmetic,
         };

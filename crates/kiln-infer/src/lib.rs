@@ -6,11 +6,11 @@
 //! | 2. options | [`GenerateOptions`] with [`Sampling`] and [`LogitsProcessors`] | temperature, top-p, penalties, stop texts; [`GenerateOptions::resolve`] applies a model's `generation_config.json` |
 //! | 3. text | [`Generator::generate`], [`Generator::stream`] → [`GeneratedText`], [`TextStream`] | continuations, at once or piece by piece |
 //! | 4. token ids | [`GenerateRequest`] → [`Generation`] → [`GeneratedToken`], [`GenerateOutput`] | batched decoding with a KV cache |
-//! | 5. reuse | [`PrefixCache`] | the state after a text, for the next turn of a chat |
+//! | 5. reuse | [`PrefixCache`] | the state after texts, for the next turn of a chat or other texts with the same beginning: `fork`, `select`, `append`, `truncate` |
 //! | infilling | [`Generator::infill`], [`InfillRequest`] → [`InfillOutput`] | filled blanks (`___`) of a masked language model |
 //! | embeddings | [`embed()`], [`SentenceEncoder`] | one vector per text |
 //! | retrieval | [`retrieval::RetrievalTask`] → [`retrieval::RetrievalScores`] | nDCG, recall and MRR of documents ranked by their embeddings |
-//! | checks | [`equivalence`], [`tokenizer_checks`] | differences that should be 0, for `kiln verify` |
+//! | checks | [`equivalence`], [`row_equivalence`], [`tokenizer_checks`] | differences that should be 0, for `kiln verify` |
 //!
 //! ```
 //! use burn::tensor::Device;
@@ -58,6 +58,7 @@ pub mod request;
 mod resolve;
 pub mod retrieval;
 mod row;
+pub mod row_equivalence;
 mod row_text;
 mod rows;
 pub mod sample;
@@ -74,6 +75,8 @@ pub use generate_options::GenerateOptions;
 pub use generator::{GeneratedText, Generator};
 pub use infill::{InfillRequest, infill};
 pub use infill_text::{BLANK, InfillOptions, InfillOutput};
+pub use kiln_kernels::attention::paged::CacheDtype;
+pub use kiln_nn::StateError;
 pub use kiln_pretrained::{GenerationMode, PromptFormat, generation::GenerationConfig};
 pub use prefix_cache::PrefixCache;
 pub use processors::{LogitsProcessors, TokenHistory};

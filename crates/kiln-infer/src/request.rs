@@ -1,7 +1,7 @@
 //! Generation requests and results in token ids, and the checks of a request against a model.
 
 use crate::{error::GenerateError, processors::LogitsProcessors, sample::Sampling};
-use kiln_kernels::exact::Arithmetic;
+use kiln_kernels::{attention::paged::CacheDtype, exact::Arithmetic};
 use kiln_models::{Model, ModelConfig, Stack, Visibility};
 use kiln_spec::ValidationError;
 
@@ -24,6 +24,8 @@ pub struct GenerateRequest {
     /// Maximum number of prompt tokens that are processed at once, to limit memory; `None`: all. Prompts with prefix
     /// visibility are always processed at once.
     pub prefill_chunk_size: Option<usize>,
+    /// Type of cached keys and values. 16 bits halve the memory of the KV cache and change the logits by about 1e-3.
+    pub cache_dtype: CacheDtype,
     /// First token of the decoder of an encoder-decoder model, whose prompts are read by the encoder. Ignored by other
     /// models.
     pub decoder_start_token_id: u32,
@@ -41,6 +43,7 @@ impl Default for GenerateRequest {
             max_length: None,
             stop_token_ids: Vec::new(),
             prefill_chunk_size: None,
+            cache_dtype: CacheDtype::default(),
             decoder_start_token_id: 0,
             arithmetic: Arithmetic::Fast,
         }
@@ -122,7 +125,7 @@ pub(crate) fn check_texts(texts: &[Vec<u32>], model: &Model) -> Result<(), Gener
     let config = model.config();
     let encoder_config = config.encoder_model_config();
     let positions = match &encoder_config {
-        Some(encoder) => encoder.position.max_positions(),
+        Some(encoder) => encoder.max_positions(),
         None => model.max_positions(),
     };
     let limit = positions.unwrap_or(i32::MAX as usize);

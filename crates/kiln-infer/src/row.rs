@@ -25,6 +25,23 @@ impl Row {
         Self { prompt_length: tokens.len(), tokens, finish_reason }
     }
 
+    /// Returns the tokens before the continuation.
+    pub fn prompt(&self) -> &[u32] {
+        &self.tokens[..self.prompt_length]
+    }
+
+    /// Returns the continuation so far.
+    pub fn generated(&self) -> &[u32] {
+        &self.tokens[self.prompt_length..]
+    }
+
+    /// Returns the length that the row declares: its prompt and the new tokens at most. Without a limit of new tokens, the
+    /// prompt alone.
+    pub fn declared_length(&self, request: &GenerateRequest) -> usize {
+        let limit = self.prompt_length.checked_add(request.max_new_tokens).or(request.max_length);
+        limit.map_or(self.prompt_length, |limit| limit.min(request.max_length.unwrap_or(limit)))
+    }
+
     /// Samples the next token from the model's logits `[V]`, after the logits processors.
     pub fn sample(
         &self,

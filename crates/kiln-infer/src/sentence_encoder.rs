@@ -55,7 +55,7 @@ impl SentenceEncoder<'_> {
     /// Longest text in tokens, special tokens included; `None` if there is no limit.
     pub fn max_length(&self) -> Option<usize> {
         let positions = match self.model.config().encoder_model_config() {
-            Some(encoder) => encoder.position.max_positions(),
+            Some(encoder) => encoder.max_positions(),
             None => self.model.max_positions(),
         };
         [self.config.max_length, positions].into_iter().flatten().min()

@@ -50,6 +50,16 @@ impl TextStream<'_> {
         self.generation.into_prefix_cache()
     }
 
+    /// Returns how many tokens were read a second time, see [`Generation::reread_tokens`].
+    pub fn reread_tokens(&self) -> Option<usize> {
+        self.generation.reread_tokens()
+    }
+
+    /// Returns the number of tokens of the prompt that came from the prefix cache.
+    pub fn num_cached_tokens(&self) -> usize {
+        self.generation.num_cached_tokens().first().copied().unwrap_or(0)
+    }
+
     /// Returns why the text ended; `None` if it has not.
     pub fn finish_reason(&self) -> Option<FinishReason> {
         self.generation.finish_reason(0)

@@ -46,7 +46,7 @@
 //!
 //! ```
 //! use burn::tensor::{Bool, Device, Tensor};
-//! use kiln_kernels::attention::{AttentionCall, BlockMask, DenseMask, Score, attend};
+//! use kiln_kernels::attention::{AttentionCall, BlockMask, DenseMask, Softmax, attend};
 //! use kiln_kernels::planner::{Kernel, PlannerInput, plan_attention};
 //! use kiln_kernels::{rms_norm::rms_norm, testing::assert_close};
 //!
@@ -65,7 +65,7 @@
 //!     block_mask: BlockMask::from_dense(DenseMask { mask, has_visible_key: None }),
 //!     bias: None,
 //!     scale: 0.5, // 1/√D
-//!     score: Score::default(),
+//!     score: std::sync::Arc::new(Softmax::default()),
 //!     dropout: None,
 //!     needs_log_sum_exp: false,
 //! };

@@ -4,12 +4,15 @@
 //! and a sentence that `kiln inspect` prints. The rules, the first that applies:
 //!
 //! 1. a forced kernel, if it supports the call (tests);
-//! 2. what only the reference forms: weights that a probe reads, sigmoid scores, dropout of weights;
+//! 2. what only the reference forms: weights that a probe reads, dropout of weights, and score functions and biases that do not
+//!    work in a tile, as their cards say;
 //! 3. [`Kernel::Exact`] in batch-invariant arithmetic;
-//! 4. [`Kernel::Fused`] for 32-bit floats on the CPU, except for one query of a plain softmax: there a head
+//! 4. [`Kernel::Paged`] for one query a row whose keys are in pages: decoding on the CPU, with a softmax;
+//! 5. [`Kernel::Fused`] for 32-bit floats on the CPU, except for one query of a plain softmax: there a head
 //!    has a single row of scores, so the fused kernel would save no memory;
-//! 5. the reference for softcap, position bias, log-sum-exp and gradients, which Burn's own attention lacks;
-//! 6. [`Kernel::Builtin`].
+//! 6. the reference for other score functions than the softmax, softcap, score bias, log-sum-exp and gradients, which Burn's
+//!    own attention lacks;
+//! 7. [`Kernel::Builtin`].
 
 use crate::exact::Arithmetic;
 
@@ -26,6 +29,8 @@ pub enum Kernel {
     Fused,
     /// Kiln's batch-invariant kernel for the CPU: [`attention::exact`](crate::attention::exact). Inference only.
     Exact,
+    /// Kiln's kernel for one query a row over cached pages, on the CPU: [`attention::paged`](crate::attention::paged).
+    Paged,
 }
 
 /// Facts that the choice of an attention kernel depends on. The default is a plain softmax without gradients.
@@ -39,14 +44,18 @@ pub struct PlannerInput {
     pub arithmetic: Arithmetic,
     /// Number of queries T; 0 if it isn't known yet.
     pub num_queries: usize,
+    /// Whether keys and values are in pages in host memory, and the host knows which of them each query sees.
+    pub keys_in_pages: bool,
     /// Whether scores are soft-capped, s → c · tanh(s / c).
     pub has_softcap: bool,
-    /// Whether a position bias is added to the scores (ALiBi, T5).
+    /// Whether a bias is added to the scores (ALiBi, T5).
     pub has_bias: bool,
     /// Whether the host knows the visible keys and the positions, so that a tile plan can be made.
     pub tiles_known: bool,
-    /// Whether the weights are sigmoids of the scores instead of a softmax.
-    pub is_sigmoid: bool,
+    /// Whether the weights are no softmax of the scores, such as sigmoids.
+    pub is_not_softmax: bool,
+    /// Why only the reference computes the call: the score function or the bias that does not work in a tile.
+    pub reference_only: Option<String>,
     /// Whether attention weights are dropped (training).
     pub has_dropout: bool,
     /// Whether the log-sum-exp is needed: for a sink, or to merge outputs over two sets of keys.
@@ -67,13 +76,14 @@ pub struct KernelPlan {
 }
 
 impl Kernel {
-    /// Returns the name in listings, pages and tests: `reference`, `burn`, `fused` or `exact`.
+    /// Returns the name in listings, pages and tests: `reference`, `burn`, `fused`, `exact` or `paged`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Reference => "reference",
             Self::Builtin => "burn",
             Self::Fused => "fused",
             Self::Exact => "exact",
+            Self::Paged => "paged",
         }
     }
 }
@@ -81,18 +91,20 @@ impl Kernel {
 impl PlannerInput {
     /// Whether the call is a softmax of scaled products and nothing else.
     fn is_plain_softmax(&self) -> bool {
-        !self.has_softcap && !self.has_bias && !self.needs_log_sum_exp
+        !self.has_softcap && !self.has_bias && !self.needs_log_sum_exp && !self.is_not_softmax
     }
 
     /// Whether a kernel can compute the call.
     fn supports(&self, kernel: Kernel) -> bool {
-        let softmax = !self.is_sigmoid && !self.has_dropout && self.hooked_path.is_none();
+        let has_kernel = self.reference_only.is_none() && !self.has_dropout && self.hooked_path.is_none();
         match kernel {
             Kernel::Reference => true,
-            Kernel::Builtin => softmax && self.is_plain_softmax() && !self.needs_gradients,
-            Kernel::Fused => softmax && self.is_cpu_f32 && (self.tiles_known || !self.has_bias),
-            Kernel::Exact => {
-                self.is_cpu_f32 && !self.needs_gradients && !self.has_dropout && self.hooked_path.is_none()
+            Kernel::Builtin => has_kernel && self.is_plain_softmax() && !self.needs_gradients,
+            Kernel::Fused => has_kernel && self.is_cpu_f32 && (self.tiles_known || !self.has_bias),
+            Kernel::Exact => has_kernel && self.is_cpu_f32 && !self.needs_gradients,
+            Kernel::Paged => {
+                let decodes = self.keys_in_pages && self.num_queries == 1 && !self.needs_gradients;
+                has_kernel && !self.is_not_softmax && self.is_cpu_f32 && decodes
             }
         }
     }
@@ -105,23 +117,25 @@ pub fn plan_attention(facts: &PlannerInput) -> KernelPlan {
             (*kernel, "the caller forces this kernel".into())
         }
         PlannerInput { hooked_path: Some(path), .. } => (Kernel::Reference, format!("a probe reads `{path}`")),
+        PlannerInput { reference_only: Some(reason), .. } => (Kernel::Reference, reason.clone()),
         PlannerInput { arithmetic: Arithmetic::Exact, .. } if facts.supports(Kernel::Exact) => {
             (Kernel::Exact, "batch-invariant arithmetic".into())
         }
-        PlannerInput { is_sigmoid: true, .. } => {
-            (Kernel::Reference, "sigmoid scores: the fast kernels compute softmax only".into())
-        }
         PlannerInput { has_dropout: true, .. } => (Kernel::Reference, "dropout of attention weights".into()),
+        _ if facts.supports(Kernel::Paged) => (Kernel::Paged, "one query a row, keys in pages".into()),
         PlannerInput { is_cpu_f32: true, num_queries: queries, .. }
             if facts.supports(Kernel::Fused) && (*queries != 1 || !facts.is_plain_softmax()) =>
         {
             (Kernel::Fused, "32-bit floats on the CPU".into())
         }
+        PlannerInput { is_not_softmax: true, .. } => {
+            (Kernel::Reference, "a score function other than the softmax: no fast kernel here supports it".into())
+        }
         PlannerInput { has_softcap: true, .. } => {
             (Kernel::Reference, "softcap: no fast kernel here supports it".into())
         }
         PlannerInput { has_bias: true, .. } => {
-            (Kernel::Reference, "position bias: no fast kernel here supports it".into())
+            (Kernel::Reference, "score bias: no fast kernel here supports it".into())
         }
         PlannerInput { needs_log_sum_exp: true, .. } => (Kernel::Reference, "the log-sum-exp is needed".into()),
         PlannerInput { needs_gradients: true, .. } => {
@@ -138,21 +152,26 @@ mod tests {
 
     #[test]
     fn the_planned_kernel_supports_the_call() {
-        for bits in 0..1024u32 {
+        for bits in 0..4096u32 {
             let fact = |bit: u32| bits >> bit & 1 == 1;
-            for (queries, forced) in [(7, None), (1, None), (7, Some(Kernel::Builtin)), (7, Some(Kernel::Fused))] {
+            for (queries, forced) in
+                [(7, None), (1, None), (7, Some(Kernel::Builtin)), (7, Some(Kernel::Fused)), (1, Some(Kernel::Paged))]
+            {
                 let [gradients, cpu, softcap, dropout, log_sum] = [0, 1, 2, 3, 4].map(fact);
-                let [bias, known, sigmoid, exact] = [6, 7, 8, 9].map(fact);
+                let [bias, known, sigmoid, reference] = [6, 7, 8, 9].map(fact);
+                let [paged, exact] = [10, 11].map(fact);
                 let hooked = fact(5).then(|| "blocks.0.attention.weights".to_string());
                 let facts = PlannerInput {
                     needs_gradients: gradients,
                     is_cpu_f32: cpu,
                     arithmetic: if exact { Arithmetic::Exact } else { Arithmetic::Fast },
                     num_queries: queries,
+                    keys_in_pages: paged,
                     has_softcap: softcap,
                     has_bias: bias,
                     tiles_known: known,
-                    is_sigmoid: sigmoid,
+                    is_not_softmax: sigmoid,
+                    reference_only: reference.then(|| "a content bias".to_string()),
                     has_dropout: dropout,
                     needs_log_sum_exp: log_sum,
                     hooked_path: hooked,

@@ -5,7 +5,7 @@
 //! outer graph. Its backward step calls the function, which runs a backward pass of its own inside the outer one.
 //!
 //! Burn adds gradients in an order that depends on the depth of operations in the graph. So the function also receives the
-//! depths of the two inputs, and can place its leaves as deep; `kiln_nn::autograd_order` says why. Nothing is computed here,
+//! depths of the inputs, and can place its leaves as deep; `kiln_nn::autograd_order` says why. Nothing is computed here,
 //! so there are no sums and no error.
 
 use crate::cpu::backend_api::{
@@ -15,11 +15,11 @@ use crate::cpu::backend_api::{
 use burn::tensor::Tensor;
 use std::{fmt, sync::Arc};
 
-/// Vector–Jacobian product: (gradient of the output `[n]`, depths of the two inputs in the outer graph) → gradients of the
-/// two inputs `[B, T, M]`.
+/// Vector–Jacobian product: (gradient of the output `[n]`, depths of the inputs in the outer graph) → gradients of the
+/// inputs.
 ///
 /// All tensors are without autodiff. A depth of 0 is a leaf, or an input that isn't tracked. `None`: no gradient.
-pub type Vjp = dyn Fn(Tensor<1>, [usize; 2]) -> [Option<Tensor<3>>; 2] + Send + Sync;
+pub type Vjp = dyn Fn(Tensor<1>, [usize; 4]) -> [Option<Tensor<3>>; 4] + Send + Sync;
 
 /// Vector–Jacobian product as the operation stores it: shared, and with a `Debug` form, which Burn requires.
 #[derive(Clone)]
@@ -34,9 +34,9 @@ impl fmt::Debug for SharedVjp {
 /// Returns `out [n]` as a differentiable function of `inputs`, with `vjp` as its backward pass.
 ///
 /// At least one input must be tracked, otherwise the backward pass is never called; `out` must not be tracked.
-pub fn recompute(inputs: [Tensor<3>; 2], out: Tensor<1>, vjp: Arc<Vjp>) -> Tensor<1> {
-    let [first, second] = inputs.map(Tensor::into_dispatch);
-    Tensor::from_dispatch(Dispatch::recompute(first, second, out.into_dispatch(), SharedVjp(vjp)))
+pub fn recompute(inputs: [Tensor<3>; 4], out: Tensor<1>, vjp: Arc<Vjp>) -> Tensor<1> {
+    let [first, second, third, fourth] = inputs.map(Tensor::into_dispatch);
+    Tensor::from_dispatch(Dispatch::recompute(first, second, third, fourth, out.into_dispatch(), SharedVjp(vjp)))
 }
 
 /// Operation of [`recompute`] on Burn's backends.
@@ -46,6 +46,8 @@ pub trait Recompute: Backend {
     fn recompute(
         _first: FloatTensor<Self>,
         _second: FloatTensor<Self>,
+        _third: FloatTensor<Self>,
+        _fourth: FloatTensor<Self>,
         out: FloatTensor<Self>,
         _vjp: SharedVjp,
     ) -> FloatTensor<Self> {
@@ -77,10 +79,10 @@ impl PrimitiveConversion for Flex {
 #[derive(Debug)]
 struct RecomputeBackward;
 
-impl<B: PrimitiveConversion> Backward<B, 2> for RecomputeBackward {
+impl<B: PrimitiveConversion> Backward<B, 4> for RecomputeBackward {
     type State = SharedVjp;
 
-    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
         let gradient = B::wrap_primitive(grads.consume::<B>(&ops.node));
         let depths = ops.parents.each_ref().map(|parent| parent.as_ref().map_or(0, |node| node.order));
         for (parent, gradient) in ops.parents.into_iter().zip((ops.state.0)(gradient, depths)) {
@@ -95,12 +97,13 @@ impl<B: PrimitiveConversion, C: CheckpointStrategy> Recompute for Autodiff<B, C>
     fn recompute(
         first: FloatTensor<Self>,
         second: FloatTensor<Self>,
+        third: FloatTensor<Self>,
+        fourth: FloatTensor<Self>,
         out: FloatTensor<Self>,
         vjp: SharedVjp,
     ) -> FloatTensor<Self> {
-        let (_, first_node) = first.into_parts();
-        let (_, second_node) = second.into_parts();
-        match RecomputeBackward.prepare::<C>([first_node, second_node]).compute_bound().stateful() {
+        let nodes = [first, second, third, fourth].map(|input| input.into_parts().1);
+        match RecomputeBackward.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => prep.finish(vjp, out.into_primitive()),
             OpsKind::UnTracked(prep) => prep.finish(out.into_primitive()),
         }

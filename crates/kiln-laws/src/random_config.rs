@@ -31,6 +31,9 @@ pub fn config_value(seed: u64, wanted: &[VariantName]) -> Value {
     for key in if wanted.is_empty() { &["stack"][..] } else { &["stack", "encoder"] } {
         drawn.as_object_mut().and_then(|table| table.remove(*key));
     }
+    if !wanted.is_empty() {
+        fit_shared_sources(&mut drawn, wanted);
+    }
     drawn["vocab"] = VOCAB.into();
     drawn["hidden"] = [8, 12, 16][sampler.random.uniform_int(3)].into();
     drawn["blocks"] = drawn["blocks"].as_array().filter(|blocks| !blocks.is_empty()).map_or_else(
@@ -38,6 +41,66 @@ pub fn config_value(seed: u64, wanted: &[VariantName]) -> Value {
         |blocks| blocks.iter().take(2).cloned().collect(),
     );
     drawn
+}
+
+/// Gives attention with shared keys and values the heads, positions and pattern of the attention before it, and one to read if
+/// there is none: drawn apart, the two would nearly never fit. The one to read has a trained prefix if that is wanted; latent
+/// attention, which can't be read, comes behind both.
+fn fit_shared_sources(drawn: &mut Value, wanted: &[VariantName]) {
+    let is_latent =
+        |attention: &Map<String, Value>| attention.get("projection").is_some_and(|p| p.get("latent").is_some());
+    let mut source: Option<Map<String, Value>> = None;
+    let mut missing = None;
+    for attention in attention_tables(drawn) {
+        if attention.get("source").is_none_or(|source| source.get("shared").is_none()) {
+            source = Some(attention.clone());
+            continue;
+        }
+        attention.remove("value_residual");
+        if source.as_ref().is_some_and(is_latent) {
+            attention.remove("source");
+            source = Some(attention.clone());
+            continue;
+        }
+        attention.insert("source".into(), json!("shared"));
+        match &source {
+            Some(source) => {
+                for key in ["projection", "position", "pattern"] {
+                    match source.get(key) {
+                        Some(value) => attention.insert(key.into(), value.clone()),
+                        None => attention.remove(key),
+                    };
+                }
+            }
+            None => {
+                if is_latent(attention) {
+                    attention.remove("projection");
+                }
+                let mut own = attention.clone();
+                own.remove("source");
+                if wanted.contains(&("source", "segments")) {
+                    own.insert("source".into(), json!({ "segments": { "prefix_length": 2 } }));
+                }
+                source = Some(own.clone());
+                missing = Some(json!({ "parts": [{ "attention": own }] }));
+            }
+        }
+    }
+    let first = drawn.pointer_mut("/blocks/0/sublayers").and_then(Value::as_array_mut);
+    if let (Some(own), Some(sublayers)) = (missing, first) {
+        sublayers.insert(0, own);
+        if wanted.contains(&("projection", "latent")) {
+            sublayers.push(json!({ "parts": [{ "attention": { "projection": "latent" } }] }));
+        }
+    }
+}
+
+/// The options of all attention parts of the decoder's blocks.
+fn attention_tables(drawn: &mut Value) -> impl Iterator<Item = &mut Map<String, Value>> {
+    let blocks = drawn["blocks"].as_array_mut().into_iter().flatten();
+    let sublayers = blocks.filter_map(|block| block["sublayers"].as_array_mut()).flatten();
+    let parts = sublayers.filter_map(|sublayer| sublayer["parts"].as_array_mut()).flatten();
+    parts.filter_map(|part| part.get_mut("attention")?.as_object_mut())
 }
 
 /// The same as a configuration.

@@ -7,18 +7,22 @@ mod attention;
 mod blocks;
 mod embedding_and_head;
 mod encoder_stacks;
+mod links;
 mod smooth;
 
 pub use attention::{attention, position, score};
-pub use blocks::{block, depth, experts, gated_convolution, gated_delta_net, gla, junction, mamba2, norm, part};
+pub use blocks::{
+    block, depth, experts, gated_convolution, gated_delta_net, gla, junction, mamba2, norm, part, residual_streams,
+};
 pub use embedding_and_head::{embedding, language};
 pub use encoder_stacks::{encoder, encoder_decoder, head};
+pub use links::{links, with_links, without_links, without_value_residuals};
 pub use smooth::{all_blocks, is_differentiable, with_soft_norms, with_zero_branches, without_depth_rules};
 
 use kiln_models::{ModelConfig, SublayerConfig, Visibility};
-use kiln_nn::{depth::DepthConfig, junction::JunctionConfig, part::PartConfig, variant::Causality};
+use kiln_nn::{depth::DepthConfig, junction::JunctionConfig, part::PartConfig};
 use kiln_spec::Direction;
-use proptest::{collection::vec, prelude::*, sample::select};
+use proptest::{collection::vec, option, prelude::*, sample::select};
 
 /// Vocabulary size of every drawn model.
 pub const VOCAB: usize = 11;
@@ -36,8 +40,8 @@ pub fn decoder() -> impl Strategy<Value = ModelConfig> {
     let visibility = select(vec![Visibility::Causal, Visibility::Bidirectional, Visibility::Prefix]);
     let stack = (2usize..=4, position(), visibility, prop_oneof![2 => Just(0.0), 1 => Just(0.2)]);
     let ends = (embedding(), norm(), language());
-    (stack, vec(block(), 1..3), ends).prop_map(
-        |((half, position, visibility, dropout), blocks, (embedding, norm, head))| {
+    (stack, vec(block(), 1..3), ends, (residual_streams(), option::weighted(0.4, links()))).prop_map(
+        |((half, position, visibility, dropout), blocks, (embedding, norm, head), (residual_streams, links))| {
             let mut config = ModelConfig {
                 vocab: VOCAB,
                 hidden: 2 * half,
@@ -45,23 +49,32 @@ pub fn decoder() -> impl Strategy<Value = ModelConfig> {
                 position,
                 visibility,
                 dropout,
+                residual_streams,
                 blocks,
                 norm,
                 head,
                 ..ModelConfig::default()
             };
-            if parts(&config).any(|part| part.card().causality == Causality::CausalOnly) {
+            if config.find_incompatible(Direction::Bidirectional).is_some() {
                 config.visibility = Visibility::Causal;
             }
+            replace_post_norms(&mut config);
             config.resolve();
-            config
+            with_links(config, links.unwrap_or_default())
         },
     )
 }
 
-/// Parts of all blocks of the decoder.
-fn parts(config: &ModelConfig) -> impl Iterator<Item = &PartConfig> {
-    config.blocks.iter().flat_map(|block| &block.sublayers).flat_map(|sublayer| &sublayer.parts)
+/// Replaces norms after the residual connection in a model of several residual streams, which has no such norms.
+fn replace_post_norms(config: &mut ModelConfig) {
+    if config.residual_streams.count() == 1 {
+        return;
+    }
+    for sublayer in all_blocks(config).flat_map(|block| &mut block.sublayers) {
+        if let JunctionConfig::Post(placement) = &sublayer.junction {
+            sublayer.junction = JunctionConfig::ResPost(placement.clone());
+        }
+    }
 }
 
 /// Any legal model whose first block runs for every token and begins with attention, for laws about mixing tokens.
@@ -69,6 +82,7 @@ pub fn model_with_attention() -> impl Strategy<Value = ModelConfig> {
     (model(), attention()).prop_map(|(mut config, attention)| {
         let part = PartConfig::Attention(attention);
         let sublayer = SublayerConfig::new(JunctionConfig::default(), vec![part]);
+        config = without_value_residuals(config);
         config.blocks[0].sublayers.insert(0, sublayer);
         config.blocks[0].depth = DepthConfig::default();
         config.resolve();

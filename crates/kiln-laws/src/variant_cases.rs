@@ -13,7 +13,11 @@ const HIDDEN: usize = 16;
 /// A model for each family of a model's components; `$` is replaced by the variant.
 const MODEL_TEMPLATES: &[(&str, &str)] = &[
     ("part", "blocks = [{ sublayers = [{ parts = ['attention'] }, { parts = [$] }] }]"),
-    ("source", "blocks = [{ sublayers = [{ parts = [{ attention = { source = $ } }] }, { parts = ['gated_mlp'] }] }]"),
+    (
+        "source",
+        "blocks = [{ sublayers = [{ parts = ['attention'] }, { parts = [{ attention = { source = $ } }] }, \
+         { parts = ['gated_mlp'] }] }]",
+    ),
     ("projection", "blocks = [{ repeat = 2, sublayers = [{ parts = [{ attention = { projection = $ } }] }] }]"),
     ("expert", "blocks = [{ sublayers = [{ parts = ['attention'] }, { parts = [{ experts = { expert = $ } }] }] }]"),
     ("position", "position = $\nblocks = [{ sublayers = [{ parts = ['attention'] }, { parts = ['gated_mlp'] }] }]"),
@@ -31,6 +35,10 @@ const MODEL_TEMPLATES: &[(&str, &str)] = &[
     (
         "junction",
         "blocks = [{ sublayers = [{ junction = $, parts = ['attention'] }, { junction = $, parts = ['gated_mlp'] }] }]",
+    ),
+    (
+        "residual_streams",
+        "residual_streams = $\nblocks = [{ sublayers = [{ parts = ['attention'] }, { parts = ['gated_mlp'] }] }]",
     ),
     (
         "depth",

@@ -5,17 +5,62 @@
 //! adapter computes is in [`kiln_nn::adapter`].
 
 use crate::{
-    config::ModelConfig,
+    config::{BlockConfig, ModelConfig},
     model::Model,
-    parameters::{ParamHandle, ParamMut, for_each_param, map_params, map_params_under},
+    parameters::{ParamHandle, ParamMut, for_each_module_param, for_each_param, map_params, map_params_under},
+    stack::Stack,
 };
+use burn::tensor::Tensor;
 use kiln_nn::{
     Initializer,
-    adapter::{AdapterMap, AnyAdapter, AttachedAdapter, EMBEDDING_SITE, Site, VIRTUAL_TOKENS_SITE},
+    adapter::{AdapterMap, AnyAdapter, AttachedAdapter, EMBEDDING_SITE, Site, TokenFactors, VIRTUAL_TOKENS_SITE},
+    context::AuxiliaryLoss,
+    depth::DepthConfig,
 };
+use kiln_spec::ValidationError;
 use std::collections::{BTreeMap, HashMap};
 
 impl Model {
+    /// Factors of adapters for each token of a call, `values [B, T, n]`, for
+    /// [`Context::token_factors`](kiln_nn::Context::token_factors). Column i belongs to the adapter `columns[i]`: the path of its
+    /// site, and its name. What an adapter adds to the output of a token is multiplied by the token's factor, and by the
+    /// adapter's own ([`AttachedAdapter::weight`]).
+    ///
+    /// # Errors
+    /// If there are more or fewer columns than values; the model has no such adapter, or it is listed twice; or a token of the call
+    /// is not one row of every site: with virtual tokens, at linear layers of the head, in encoder-decoders, and with mixture of
+    /// depths.
+    pub fn token_factors(
+        &self,
+        values: Tensor<3>,
+        columns: &[(String, String)],
+    ) -> Result<TokenFactors, ValidationError> {
+        let refuse = |path: &str, reason: String| Err(ValidationError::new(path, reason));
+        let [.., count] = values.dims();
+        if count != columns.len() {
+            return refuse("adapter", format!("expected factors of {} adapters, found {count}", columns.len()));
+        }
+        for (index, (site, name)) in columns.iter().enumerate() {
+            if !self.adapters.get(site).is_some_and(|adapters| adapters.iter().any(|adapter| adapter.name == *name)) {
+                return refuse(site, format!("the model has no adapter named `{name}` at this site"));
+            }
+            if columns[..index].contains(&columns[index]) {
+                return refuse(site, format!("the adapter named `{name}` has two columns of factors"));
+            }
+            if site.starts_with("head.") || site == VIRTUAL_TOKENS_SITE {
+                return refuse(site, "factors of single tokens are not supported at this site".into());
+            }
+        }
+        let skips = |block: &BlockConfig| matches!(block.depth, DepthConfig::MixtureOfDepths(_));
+        let obstacle = match self.config() {
+            _ if self.num_virtual_tokens() > 0 => "virtual tokens",
+            config if config.stack == Stack::EncoderDecoder => "an encoder and a decoder",
+            config if config.blocks.iter().any(skips) => "mixture of depths",
+            _ => return Ok(TokenFactors::new(values, columns.iter().cloned())),
+        };
+        refuse("adapter", format!("factors of single tokens are not supported in a model with {obstacle}"))
+    }
+
     /// The sites of adapters in a model with this configuration, by their paths, in the order of construction. Allocates no
     /// weights.
     pub fn sites(config: &ModelConfig) -> Vec<(String, Site)> {
@@ -66,15 +111,38 @@ impl Model {
         model
     }
 
-    /// The parameters that are copies of another one, which training keeps equal to it, by name: the matrix A of adapters that
-    /// share it.
+    /// The parameters that are copies of another one, which training keeps equal to it, by name: the matrix A of LoRAs that share
+    /// it, and what other methods have once for a fused layer.
     pub fn shared_parameters(&self) -> BTreeMap<String, String> {
         let adapters = self.adapters.iter().flat_map(|(site, adapters)| adapters.iter().map(move |own| (site, own)));
         let shared = adapters.filter_map(|(site, adapter)| {
             let (owner, end) = (adapter.shared_a.as_ref()?, adapter.path());
-            Some((format!("{site}.{end}.a"), format!("{owner}.{end}.a")))
+            let names = adapter.spec.shared().iter();
+            Some(names.map(move |name| (format!("{site}.{end}.{name}"), format!("{owner}.{end}.{name}"))))
         });
-        shared.collect()
+        shared.flatten().collect()
+    }
+
+    /// The losses that methods add of the parameters of their adapters alone, such as a distance from orthogonal matrices. A
+    /// training loss gets them added once per batch. Only adapters that are switched on and trained count.
+    ///
+    /// Names start with the method, and the name of the adapters: `adalora.orthogonality`, `adalora.french.orthogonality`.
+    pub fn adapter_losses(&self) -> Vec<AuxiliaryLoss> {
+        if !self.adapters.values().flatten().any(|adapter| adapter.spec.has_regularization()) {
+            return Vec::new();
+        }
+        let mut groups = BTreeMap::<String, Vec<AnyAdapter>>::new();
+        for (attached, module) in self.adapter_modules().into_values().flatten() {
+            let is_on = attached.spec.has_regularization() && attached.effective_weight() != 0.0;
+            if is_on && is_trained(&module) {
+                groups.entry(attached.path()).or_default().push(module);
+            }
+        }
+        let named = |(path, adapters): (String, Vec<AnyAdapter>)| {
+            let losses = AnyAdapter::regularization(&adapters).into_iter();
+            losses.map(move |loss| AuxiliaryLoss { name: format!("{path}.{}", loss.name), ..loss })
+        };
+        groups.into_iter().flat_map(named).collect()
     }
 
     /// Whether a parameter of this name belongs to an adapter: `blocks.7.attention.q.lora.a`.
@@ -101,6 +169,13 @@ impl Model {
         });
         adapters.collect()
     }
+}
+
+/// Whether a parameter of the adapter is trained.
+fn is_trained(adapter: &AnyAdapter) -> bool {
+    let mut is_trained = false;
+    for_each_module_param(adapter, |param| is_trained |= param.is_trainable());
+    is_trained
 }
 
 /// The module with the shared parameters of the adapter in place of its own.

@@ -6,6 +6,9 @@
 //! [`resolve`](ModelConfig::resolve) → [`Model::init`](crate::Model::init).
 
 mod block;
+mod exactness;
+mod layer_links;
+mod positions;
 
 pub use block::{BlockConfig, SublayerConfig};
 
@@ -18,6 +21,7 @@ use kiln_nn::{
     norm::NormConfig,
     part::PartConfig,
     position::PositionConfig,
+    streams::ResidualStreamsConfig,
     variant::{BuildContext, MAX_WIDTH},
 };
 use kiln_spec::{Direction, ValidationError};
@@ -57,6 +61,8 @@ pub struct ModelConfig {
     pub visibility: Visibility,
     /// Dropout probability in training.
     pub dropout: f64,
+    /// Residual connections of the sublayers: one residual stream, or several that are mixed.
+    pub residual_streams: ResidualStreamsConfig,
     /// Blocks, from first to last.
     pub blocks: Vec<BlockConfig>,
     /// Encoder of an encoder-decoder. The keys outside it describe the decoder.
@@ -80,6 +86,7 @@ impl Default for ModelConfig {
             position: PositionConfig::default(),
             visibility: Visibility::Causal,
             dropout: 0.0,
+            residual_streams: ResidualStreamsConfig::default(),
             blocks: vec![BlockConfig { repeat: 4, depth: DepthConfig::default(), sublayers: sublayers.into() }],
             encoder: None,
             norm: NormConfig::default(),
@@ -142,10 +149,12 @@ impl ModelConfig {
         self.resolve_stack();
         self.resolve_head_width();
         let unresolved = self.clone();
+        self.position.fit_heads(unresolved.num_query_heads(), unresolved.query_width());
         self.position.resolve(&unresolved.build_context());
         // The parts see the resolved positions.
         let unresolved = self.clone();
         let context = unresolved.build_context();
+        self.residual_streams.resolve(&context);
         for sublayer in self.blocks.iter_mut().flat_map(|block| &mut block.sublayers) {
             sublayer.junction.resolve(&context);
             sublayer.part_norm.iter_mut().for_each(|norm| norm.resolve(&context));
@@ -164,28 +173,40 @@ impl ModelConfig {
         self.check_stack(path)?;
         // The parts see the positions as they will be resolved.
         let mut position = self.position.clone();
+        position.fit_heads(self.num_query_heads(), self.query_width());
         position.resolve(&self.position_context());
         let context = BuildContext { position: &position, ..self.build_context() };
         self.embedding.check(&context, &format!("{path}.embedding"))?;
         self.position.check(&self.position_context(), &format!("{path}.position"))?;
         self.check_position(path)?;
+        self.residual_streams.check(&context, &format!("{path}.residual_streams"))?;
         for (i, block) in self.blocks.iter().enumerate() {
             block.check(&context, self.effective_visibility(), &format!("{path}.blocks[{i}]"))?;
         }
+        self.check_junctions(path)?;
+        self.check_layer_links(path)?;
         self.norm.check(&context, &format!("{path}.norm"))?;
         self.head.check(&context, &format!("{path}.head"))?;
         self.check_head_width(path)?;
         self.encoder_model_config().map_or(Ok(()), |encoder| encoder.check(&format!("{path}.encoder")))
     }
 
-    /// A T5 bias table that no attention part uses would be a parameter without gradient.
-    fn check_position(&self, path: &str) -> Result<(), ValidationError> {
-        if !matches!(self.position, PositionConfig::T5(_)) || self.parts().any(|(_, part)| inherits_position(part)) {
+    /// A norm after the residual connection normalizes the one stream; several have no such norm.
+    fn check_junctions(&self, path: &str) -> Result<(), ValidationError> {
+        let streams = self.residual_streams.count();
+        if streams == 1 {
             return Ok(());
         }
-        let reason = "no attention part uses the model's t5 position bias: each has positions of its own or is \
-                      cross-attention";
-        Err(ValidationError::new(format!("{path}.position.t5"), reason).with_suggestion("position = \"none\""))
+        let blocks = self.blocks.iter().enumerate();
+        let mut sublayers =
+            blocks.flat_map(|(b, block)| block.sublayers.iter().enumerate().map(move |(s, sub)| (b, s, sub)));
+        let Some((b, s, _)) = sublayers.find(|(.., sublayer)| matches!(sublayer.junction, JunctionConfig::Post(_)))
+        else {
+            return Ok(());
+        };
+        let reason = format!("a post-norm normalizes the residual stream itself; the model has {streams} streams");
+        Err(ValidationError::new(format!("{path}.blocks[{b}].sublayers[{s}].junction.post"), reason)
+            .with_suggestion("junction = \"pre\" or \"res_post\""))
     }
 
     /// Checks the sizes that the memory and the time of all other checks depend on.
@@ -252,9 +273,4 @@ impl ModelConfig {
     pub fn num_layers(&self) -> usize {
         self.blocks.iter().fold(0, |sum, block| sum.saturating_add(block.repeat))
     }
-}
-
-/// Whether a part is self-attention that uses the position encoding of the model.
-fn inherits_position(part: &PartConfig) -> bool {
-    matches!(part, PartConfig::Attention(attention) if attention.position.is_none() && !attention.source.is_cross())
 }

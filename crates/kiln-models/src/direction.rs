@@ -1,21 +1,21 @@
 //! Attention directions that the parts of a model support.
 //!
-//! A recurrent part such as gated linear attention can only work from left to right; a part that reads the whole
-//! sequence can't generate. Each part's [`Card`] says so, and this module finds the first part that does not fit an
-//! objective or a visibility.
+//! A recurrent part such as gated linear attention can only work from left to right; a part that reads the whole sequence
+//! can't generate. Each part's [`Card`] says so, and that of each position encoding. This module finds the first that does
+//! not fit an objective or a visibility.
 
 use crate::{config::ModelConfig, stack::Stack};
-use kiln_nn::{Card, Causality};
+use kiln_nn::{Card, Causality, part::PartConfig};
 use kiln_spec::Direction;
 
-/// Part that does not support an attention direction.
+/// Part or position encoding that does not support an attention direction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Incompatible {
-    /// Path of the part below the model: `blocks[0].sublayers[1].parts[0]`.
+    /// Path below the model: `blocks[0].sublayers[1].parts[0]`, `position`.
     pub path: String,
-    /// Name of the part: `gated_linear_attention`.
+    /// Name of the part or encoding: `gated_linear_attention`.
     pub part: &'static str,
-    /// What the part does, as the rest of a sentence: "only works from left to right".
+    /// What it does, as the rest of a sentence: "only works from left to right".
     pub reason: &'static str,
 }
 
@@ -31,18 +31,40 @@ pub(crate) fn incompatibility(card: &Card, direction: Direction) -> Option<&'sta
 }
 
 impl ModelConfig {
-    /// The first part that does not support `direction`, or `None`.
+    /// The first part or position encoding that does not support `direction`, or `None`.
     ///
     /// The decoder of an encoder-decoder always works causally, so that its parts are checked for
     /// [`Direction::Causal`]: the bidirectional part of a prefix objective is the encoder.
     pub fn find_incompatible(&self, direction: Direction) -> Option<Incompatible> {
         let direction = if self.stack == Stack::EncoderDecoder { Direction::Causal } else { direction };
-        self.parts().find_map(|([block, sublayer, index], part)| {
+        let mut parts = self.parts();
+        let part = parts.find_map(|(indices, part)| {
             let reason = incompatibility(part.card(), direction)?;
-            let path = format!("blocks[{block}].sublayers[{sublayer}].parts[{index}]");
-            Some(Incompatible { path, part: part.name(), reason })
+            Some(Incompatible { path: part_path(indices), part: part.name(), reason })
+        });
+        part.or_else(|| self.find_incompatible_position(direction))
+    }
+
+    /// The first position encoding of an attention part that does not support `direction`, or `None`.
+    pub(crate) fn find_incompatible_position(&self, direction: Direction) -> Option<Incompatible> {
+        self.parts().find_map(|(indices, part)| {
+            let PartConfig::Attention(attention) = part else { return None };
+            if attention.source.is_cross() {
+                return None;
+            }
+            let (position, path) = match &attention.position {
+                Some(own) => (own, format!("{}.attention.position", part_path(indices))),
+                None => (&self.position, "position".into()),
+            };
+            let reason = incompatibility(position.card(), direction)?;
+            Some(Incompatible { path, part: position.name(), reason })
         })
     }
+}
+
+/// Path of a part below the model, by its indices of block, sublayer and part.
+fn part_path([block, sublayer, index]: [usize; 3]) -> String {
+    format!("blocks[{block}].sublayers[{sublayer}].parts[{index}]")
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use crate::{
     block::Block,
     config::{ModelConfig, Visibility},
-    encoder::{Encoder, build_blocks, init_position, run_blocks},
+    encoder::{Encoder, StackSettings, build_blocks, init_position, run_blocks},
     stack::Stack,
 };
 use burn::{
@@ -28,6 +28,7 @@ use kiln_nn::{
     norm::Norm,
     packed_weight::{PackedWeight, WeightView},
     position::Position,
+    streams,
 };
 use kiln_spec::{Direction, Layout, ValidationError, formula::MarkField};
 use std::collections::{BTreeMap, BTreeSet};
@@ -147,15 +148,19 @@ impl Model {
     /// Checks that the model can compute in an arithmetic.
     ///
     /// # Errors
-    /// Exact arithmetic on a device other than the CPU.
+    /// Exact arithmetic on a device other than the CPU, or with a component that has none
+    /// ([`ModelConfig::check_exact`]).
     pub fn check_arithmetic(&self, arithmetic: Arithmetic) -> Result<(), ValidationError> {
-        if arithmetic.is_exact() && self.device() != Device::flex() {
+        if !arithmetic.is_exact() {
+            return Ok(());
+        }
+        if self.device() != Device::flex() {
             let reason = "batch-invariant arithmetic has kernels for the CPU only (device `flex`)";
             return Err(
                 ValidationError::new("exact", reason).with_suggestion("use the device `flex`, or no exact arithmetic")
             );
         }
-        Ok(())
+        self.config.check_exact("model")
     }
 
     /// The decoder's blocks, or those of an encoder-only model; repetitions expanded.
@@ -203,7 +208,7 @@ impl Model {
             // Encoder and decoder read one table: a barrier fixes the order in which its two gradients are added.
             lookup(cx.embedding_table.insert(graph_barrier(table.val())).clone(), tokens.clone())
         };
-        let x = self.embedding_adapters.embedding(&tokens, x, table, cx.arithmetic);
+        let x = self.embedding_adapters.embedding(&tokens, x, table, cx);
         let hidden = cx.with_separate_stream(marks.clone(), |cx| cx.scope("encoder", |cx| encoder.forward(x, cx)));
         cx.memory = Some(Memory { hidden, token_marks: marks });
     }
@@ -217,7 +222,7 @@ impl Model {
             Some(table) => lookup(table, tokens.clone()),
             None => self.embedding_matrix().lookup(tokens.clone()),
         };
-        let x = self.embedding_adapters.embedding(&tokens, x, self.embedding_matrix(), cx.arithmetic);
+        let x = self.embedding_adapters.embedding(&tokens, x, self.embedding_matrix(), cx);
         let x = match self.virtual_tokens() {
             Some(virtual_tokens) => self.forward_after(virtual_tokens, x, cx),
             None => self.forward_embeddings(x, cx),
@@ -227,7 +232,8 @@ impl Model {
 
     /// Hidden states after the final norm, of token embeddings: `[B, T, W] → [B, T, M]`.
     pub(crate) fn forward_embeddings(&self, x: Tensor<3>, cx: &mut Context) -> Tensor<3> {
-        let x = run_blocks((&self.embedded, &self.position), &self.blocks, self.config.dropout, x, cx);
+        let settings = StackSettings::new(&self.config);
+        let x = run_blocks((&self.embedded, &self.position), &self.blocks, settings, x, cx);
         self.norm.forward(x)
     }
 
@@ -252,11 +258,19 @@ impl Model {
         self.logits_in(hidden, cx.arithmetic)
     }
 
-    /// Logit lens: logits of the residual stream after a block, as if it were the last one. `[B, T, M] → [B·T, V]`.
+    /// Logit lens: logits of the residual stream after a block, as if it were the last one. `[B, T, n·M] → [B·T, V]` with n
+    /// residual streams, of which the sum is read; `[B, T, M]` is one stream of any model, such as the embeddings.
     /// (nostalgebraist 2020)
     pub fn logit_lens(&self, residual: Tensor<3>) -> Tensor<2> {
+        let residual = self.sum_streams(residual);
         let [b, t, m] = residual.dims();
         self.logits(self.norm.forward(residual).reshape([b * t, m]))
+    }
+
+    /// The sum of the residual streams, `[B, T, n·M] → [B, T, M]`. What has one stream stays as it is.
+    pub fn sum_streams(&self, residual: Tensor<3>) -> Tensor<3> {
+        let streams = residual.dims()[2] / self.config.hidden;
+        streams::sum(residual, streams)
     }
 
     /// Cross-entropy −log p of target tokens, in nats: `hidden [N, M]`, `targets [N]` → `[N]`. A language-model head never forms

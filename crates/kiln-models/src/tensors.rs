@@ -7,10 +7,10 @@
 use crate::parameters::StateDict;
 use burn::tensor::{DType, TensorData};
 use kiln_kernels::{
-    cpu::rows::copied_bytes,
+    cpu::rows::{copied_bytes, copied_elements},
     packed::{GgmlType, PackedMatrix, quantize::quantize},
 };
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 /// Shape and storage type of a tensor in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,7 +98,7 @@ impl StoredTensor<'_> {
     pub fn into_values(self) -> TensorData {
         match self {
             Self::Borrowed { bytes, shape, dtype } => {
-                TensorData::from_bytes_vec(copied_bytes(bytes), shape.to_vec(), dtype)
+                TensorData::from_bytes(copied_elements(bytes, dtype.size()), shape.to_vec(), dtype)
             }
             Self::Owned(data) => data,
         }
@@ -136,6 +136,18 @@ pub trait TensorSource {
     /// As [`read`](Self::read).
     fn read_stored(&self, name: &str) -> Result<StoredTensor<'_>, TensorError> {
         self.read(name).map(StoredTensor::Owned)
+    }
+
+    /// The bytes of a tensor as the file stores them, in the type that [`entries`](Self::entries) names: row-major,
+    /// little-endian. For types that are no floats, such as packed integers. Default: `None`.
+    fn read_bytes(&self, _name: &str) -> Option<Cow<'_, [u8]>> {
+        None
+    }
+
+    /// Whether a tensor has no effect in a model without a parameter for it: a bias of zeros that a quantizer added. Default:
+    /// `false`.
+    fn is_redundant(&self, _name: &str) -> bool {
+        false
     }
 
     /// Tells the source that a tensor will not be read again soon, so that it can return its memory. It can still be read.

@@ -22,7 +22,7 @@ impl Model {
 
     /// The number of positions for tokens of the text; `None` if there is no limit.
     pub fn max_positions(&self) -> Option<usize> {
-        Some(self.config().position.max_positions()?.saturating_sub(self.num_virtual_tokens()))
+        Some(self.config().max_positions()?.saturating_sub(self.num_virtual_tokens()))
     }
 
     /// Hidden states of token embeddings after the virtual tokens `[n, W]`: `[B, T, W] → [B, T, M]`.
@@ -41,9 +41,10 @@ impl Model {
 
     /// Reads the virtual tokens into an empty state, which the call continues from.
     fn read_virtual_tokens(&self, virtual_tokens: Tensor<2>, cx: &mut Context) {
-        let state = cx.state.take().unwrap_or_default();
+        let mut state = cx.state.take().unwrap_or_default();
         let ([rows, _], [n, width]) = (cx.stream.tokens.dims(), virtual_tokens.dims());
         let lengths = vec![n; rows];
+        state.extend_context_lengths(n);
         let device = cx.stream.tokens.field(MarkField::Position).device();
         let mut first = Context::resume(state, &lengths, n, Direction::Causal, &device);
         self.forward_embeddings(virtual_tokens.unsqueeze_dim::<3>(0).expand([rows, n, width]), &mut first);
@@ -53,7 +54,9 @@ impl Model {
     /// Hidden states of whole rows, or of the first tokens of a state, with the virtual tokens before each of their documents.
     fn forward_with_leading(&self, virtual_tokens: Tensor<2>, x: Tensor<3>, cx: &mut Context) -> Tensor<3> {
         let ([b, t, width], [n, _]) = (x.dims(), virtual_tokens.dims());
-        let layout = cx.stream.tokens.layout().expect("whole rows have their layout on the host");
+        // The marks of a call are made from a layout, `TokenMarks::new`: every constructor of `Context` does, and no other function
+        // outside of `kiln-nn` makes marks. They lose it within a block only (mixture of depths), which has its own stream.
+        let layout = cx.stream.tokens.layout().unwrap_or_else(|| unreachable!("the marks of a call have their layout"));
         let bidirectional = self.config().effective_visibility() == Visibility::Bidirectional;
         let (longer, columns) = layout.with_leading_tokens(n, bidirectional);
         let longer = match self.config().position.max_positions() {

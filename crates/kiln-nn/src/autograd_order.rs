@@ -10,22 +10,31 @@
 //! 3. A tensor that several operations read adds up their gradients in the order of arrival.
 //!
 //! A recomputed block is one operation of the outer graph instead of a hundred, and its own graph starts at depth 0. That
-//! shifts the depths, so rule 2 alone would give other sums. Two measures keep them equal:
+//! shifts the depths, so rule 2 alone would give other sums. Three measures keep them equal:
 //!
 //! * **At most two gradients per sum.** a + b = b + a holds to the bit. A tensor read both inside and outside a block goes
 //!   through [`graph_barrier`]. The gradients from inside are summed at the barrier, so the outer graph adds one term for the
 //!   block. The same holds for a tensor that parallel parts share. [`ReaderChain`] does the same for any number of parallel
 //!   readers, and [`reshape_barrier`] where a reshape is needed anyway.
+//! * **Shared tensors last.** A tensor that a layer reads from an earlier block is a second way into that block's graph. The
+//!   walk of rule 2 visits the inputs of an operation from the last to the first, so such a tensor is the first input of what
+//!   reads it, and `walk_after` makes it so where the operation has another order. The walk then finds all other operations
+//!   as if no tensor were shared.
 //! * **Equal depth.** Inside a recomputed block the leaf is padded (`pad_graph_depth`) to the depth that the block's
 //!   input has in the stored graph, so that operations on the input and parameters run in the same order.
 //!
-//! Users: `context::recompute` (block input, encoder memory), `kiln_models::block` (parallel parts), `kiln_models::model`
+//! Users: `context::recompute` (block input, encoder memory, parameters of the stack's positions), `context::shared` (published tensors), `kiln_models::block` (parallel parts), `kiln_models::model`
 //! (embedding table read by encoder and decoder), [`crate::part::experts`] (router and experts read one input).
 //!
 //! Test: `recomputed_blocks_equal_stored_ones` in `kiln-laws/tests/integration/laws/recompute.rs`. The gradients with and without
 //! checkpointing are bit-identical.
 
-use burn::tensor::Tensor;
+use burn::{
+    module::{Module, ModuleMapper, Param},
+    tensor::{Device, Tensor},
+};
+use kiln_kernels::recompute::recompute;
+use std::sync::Arc;
 
 /// Greatest depth that [`pad_graph_depth`] is called with.
 ///
@@ -72,6 +81,18 @@ pub fn graph_barrier<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     if x.is_autodiff() { pad_graph_depth(x, 2) } else { x }
 }
 
+/// A module with the same values, whose parameters are nodes of their own in the graph: a [`graph_barrier`] for each.
+pub(crate) fn module_barrier<M: Module>(module: &M) -> M {
+    struct Barrier;
+    impl ModuleMapper for Barrier {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            // A multiplication by 1 is exact, and needs no second dimension.
+            param.map(|x| if x.is_autodiff() { x * 1.0 } else { x })
+        }
+    }
+    module.clone().map(&mut Barrier)
+}
+
 /// `x` in another shape, as a node of its own in the graph: a [`graph_barrier`] at the cost of the reshape.
 ///
 /// All readers of a reshaped input must read this one result. Reshaping twice makes two nodes, and `x` a tensor with one
@@ -103,6 +124,20 @@ impl<const D: usize> ReaderChain<D> {
         self.rest = graph_barrier(self.rest.clone());
         reader
     }
+}
+
+/// `x` with the same values, whose graph a backward pass finds after that of `after`. No gradient flows to `after`.
+///
+/// Needed on the CPU only, where blocks can be recomputed; on other devices it returns `x` itself.
+pub(crate) fn walk_after(x: Tensor<4>, after: &Tensor<3>) -> Tensor<4> {
+    if !x.is_tracked() || x.device().without_autodiff() != Device::flex() {
+        return x;
+    }
+    let (shape @ [b, g, s, d], constant) = (x.dims(), after.clone().detach());
+    let values = x.clone().detach().flatten(0, 3);
+    let vjp = move |gradient: Tensor<1>, _: [usize; 4]| [Some(gradient.reshape([b * g, s, d])), None, None, None];
+    recompute([x.reshape([b * g, s, d]), after.clone(), constant.clone(), constant], values, Arc::new(vjp))
+        .reshape(shape)
 }
 
 /// A new leaf with the values of `x`, a tensor without autodiff: the backward pass gives it a gradient.

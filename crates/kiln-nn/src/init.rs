@@ -9,6 +9,7 @@
 
 use crate::{
     adapter::{AdapterMap, Site, SiteAdapters},
+    context::LayerLinks,
     packed_weight::{BaseWeight, PackedWeight},
 };
 use burn::{
@@ -52,6 +53,10 @@ pub struct Initializer {
     /// Factor of the standard deviation of the last matrix of each residual branch: 1/√(number of branches) (GPT-2). The
     /// model sets it; 1 by default.
     pub residual_scale: f64,
+    /// Number of the sublayer that is built, within its stack. The model sets it.
+    pub sublayer: usize,
+    /// What attention layers publish and read of each other, by path. The model sets it; a layer without an entry does neither.
+    pub layer_links: BTreeMap<String, LayerLinks>,
 }
 
 impl Initializer {
@@ -75,6 +80,8 @@ impl Initializer {
             base_weights: None,
             shared: BTreeMap::new(),
             residual_scale: 1.0,
+            sublayer: 0,
+            layer_links: BTreeMap::new(),
         }
     }
 
@@ -158,9 +165,10 @@ impl Initializer {
             init.site.clone_from(&path);
             let module = init.scope(owner, |init| init.scope(end, |init| attached.spec.init(&site, init)));
             init.uninitialized = was_uninitialized;
-            Some((module, attached.effective_weight()))
+            Some((module, attached.name.clone(), attached.effective_weight()))
         });
-        let adapters = SiteAdapters::new(adapters.collect());
+        let adapters = adapters.collect();
+        let adapters = SiteAdapters::new(path.clone(), adapters);
         self.sites.push((path, site));
         adapters
     }
@@ -290,6 +298,19 @@ impl Initializer {
             return self.uninitialized_param(shape);
         }
         Param::from_data(TensorData::new(vec![value; shape.iter().product()], shape), &self.device)
+    }
+
+    /// Returns the identity matrix of `size` as a parameter.
+    pub fn identity(&mut self, size: usize) -> Param<Tensor<2>> {
+        self.fixed([size, size], (0..size * size).map(|i| f32::from(i % (size + 1) == 0)).collect())
+    }
+
+    /// Returns a parameter of these values, row-major.
+    pub fn fixed<const D: usize>(&mut self, shape: [usize; D], values: Vec<f32>) -> Param<Tensor<D>> {
+        if self.uninitialized {
+            return self.uninitialized_param(shape);
+        }
+        Param::from_data(TensorData::new(values, shape), &self.device)
     }
 
     /// A parameter without memory; 0 when it is read before it is set.

@@ -6,7 +6,7 @@
 //!    serves training, prefill and decoding;
 //! 2. [`input_embedding`] and [`position`]: token embeddings to the residual stream `[B, T, M]`; sinusoidal, learned, rotary,
 //!    ALiBi and T5 positions;
-//! 3. [`depth`] and [`junction`]: which tokens a block runs for, and where the norm and the residual connection are;
+//! 3. [`depth`], [`streams`] and [`junction`]: which tokens a block runs for, its residual connections, and where its norms are;
 //! 4. [`norm`] and [`part`]: RMSNorm, LayerNorm, dynamic tanh; attention, recurrent mixers (GLA,
 //!    Mamba-2, gated DeltaNet), MLPs, mixture of experts;
 //! 5. [`head`]: hidden states to logits, class scores or sentence embeddings.
@@ -72,8 +72,9 @@ pub mod norm;
 pub mod packed_weight;
 pub mod part;
 pub mod position;
+pub mod streams;
 pub mod variant;
 
-pub use context::{Context, Memory, Probe, State};
+pub use context::{Context, Memory, Probe, State, StateError};
 pub use init::Initializer;
 pub use variant::{BuildContext, Card, Causality, Cost, Variant};

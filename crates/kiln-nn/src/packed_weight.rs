@@ -16,7 +16,7 @@ use burn::{
     tensor::{DType, Device, Int, Tensor, TensorData, module::embedding},
 };
 use kiln_kernels::{
-    cpu::rows::transposed,
+    cpu::{is_same_storage, rows::transposed},
     packed::{
         PackedMatrix, PackedStack, half_embedding, half_linear, is_half, is_placeholder, packed_linear, packed_rows,
         placeholder,
@@ -207,6 +207,11 @@ impl<'a> WeightView<'a> {
         }
     }
 
+    /// Whether the weight is trained, so that it has other values in the next call.
+    pub fn is_trained(&self) -> bool {
+        self.packed.is_none() && self.weight.val().is_require_grad()
+    }
+
     /// Returns the weight for computations outside of the autodiff graph.
     pub fn base_weight(&self) -> BaseWeight {
         match self.packed {
@@ -237,6 +242,17 @@ impl BaseWeight {
             Self::Packed(packed, device) => x.matmul(packed.to_tensor(device)),
             Self::Floats(weight) if is_half(weight.dtype()) => half_linear(x, weight.clone()),
             Self::Floats(weight) => x.matmul(weight.clone()),
+        }
+    }
+
+    /// Whether both are clones of one weight: the values are the same then. False where that is not known.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Packed(a, device), Self::Packed(b, other)) => {
+                a.matrix.is_same(&b.matrix) && a.transposed == b.transposed && device == other
+            }
+            (Self::Floats(a), Self::Floats(b)) => is_same_storage(a, b),
+            _ => false,
         }
     }
 

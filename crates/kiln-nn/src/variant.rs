@@ -15,7 +15,7 @@ use crate::init::Initializer;
 use burn::module::Module;
 use kiln_spec::{Direction, ValidationError};
 
-pub use kiln_spec::card::{Card, Causality};
+pub use kiln_spec::card::{Card, Causality, KernelForm};
 
 /// Model properties that parts read when they are resolved, checked and built.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -126,11 +126,30 @@ pub struct Cost {
 /// * `resolve(&mut self, build)`, `check(&self, build, path)`, `init(&self, build, init) -> Norm`: those of [`Variant`];
 ///   `check` appends the variant's name to the path.
 ///
+/// A family whose configurations are asked for more than that names a second trait after the first, as in
+/// `Position, PositionConfig: dyn PositionEncoding, config: dyn PositionNeeds`. The configuration enum derefs to it.
+///
 /// `Norm::CARDS` lists the cards of all variants in the order of the list. Names in quotes are those in recipes and
 /// on cards; they must not change once released.
 #[macro_export]
 macro_rules! variants {
-    ($(#[doc = $about:literal])* $Kind:ident, $Config:ident: dyn $Trait:path {
+    (@config $Config:ident [] $($Name:ident)+) => {};
+    (@config $Config:ident [$Needs:path] $($Name:ident)+) => {
+        impl std::ops::Deref for $Config {
+            type Target = dyn $Needs;
+
+            fn deref(&self) -> &Self::Target {
+                match self { $(Self::$Name(config) => config),+ }
+            }
+        }
+
+        impl std::ops::DerefMut for $Config {
+            fn deref_mut(&mut self) -> &mut Self::Target {
+                match self { $(Self::$Name(config) => config),+ }
+            }
+        }
+    };
+    ($(#[doc = $about:literal])* $Kind:ident, $Config:ident: dyn $Trait:path $(, config: dyn $Needs:path)? {
         $($(#[doc = $doc:literal])* $name:literal => $Name:ident($Type:ty)),+ $(,)?
     }) => {
         kiln_spec::choice! {
@@ -183,6 +202,8 @@ macro_rules! variants {
                 }
             }
         }
+
+        $crate::variants!(@config $Config [$($Needs)?] $($Name)+);
 
         impl std::ops::Deref for $Kind {
             type Target = dyn $Trait;

@@ -9,6 +9,7 @@
 //! 3. Training computes gradients of [`AdapterConfig::trainable_patterns`] only.
 //! 4. [`set_enabled`] switches adapters off and on, [`detach`] removes them, [`merge`](merge()) adds them to the weights;
 //!    [`MergedModel`] can be undone.
+//! 5. [`xlora`] mixes adapters by factors of each token.
 //!
 //! All of these return a new model that shares the base weights with the given one. The computation of an adapter is in
 //! [`kiln_nn::adapter`], its files in PEFT's format are in `kiln-pretrained`.
@@ -36,6 +37,7 @@
 pub mod attach;
 pub mod merge;
 pub mod targets;
+pub mod xlora;
 
 pub use attach::{attach, attach_named, detach, detach_named, set_active, set_enabled, set_weights};
 pub use kiln_nn::adapter::{AdapterConfig, AdapterOptions, LoraConfig};

@@ -1,6 +1,6 @@
 //! Cache policy: which keys and values a layer keeps during generation from left to right.
 
-use crate::pattern::Pattern;
+use crate::{pages::PAGE_SIZE, pattern::Pattern};
 
 /// Keys that a KV cache keeps: all, the last ones, or the first and the last ones.
 ///
@@ -43,6 +43,14 @@ impl CachePolicy {
     /// Returns how many of `length` keys are kept.
     pub fn retained_len(&self, length: usize) -> usize {
         self.retained_counts(length).iter().sum()
+    }
+
+    /// Returns whether a page holds a key that is kept after `length` keys. Page p holds keys p · [`PAGE_SIZE`] to
+    /// (p + 1) · [`PAGE_SIZE`] − 1.
+    pub fn keeps_page(&self, page: usize, length: usize) -> bool {
+        let (start, end) = (page * PAGE_SIZE, ((page + 1) * PAGE_SIZE).min(length));
+        let [first, last] = self.retained_counts(length);
+        start < end && (start < first || end > length - last)
     }
 
     /// Returns a policy for the union of two patterns: a key is kept if either policy keeps it.

@@ -25,8 +25,31 @@ impl Causality {
     }
 }
 
+/// Kernels that compute a score function or a bias of attention scores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KernelForm {
+    /// It works within a tile of scores: the fused kernel computes it, in memory linear in the tokens.
+    InTile,
+    /// It needs all scores at once: only the reference kernel computes it, in memory T × T.
+    Reference,
+}
+
+impl KernelForm {
+    /// Returns the words for the column "kernel" of listings: `in tile`, `reference`.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::InTile => "in tile",
+            Self::Reference => "reference",
+        }
+    }
+}
+
 /// Name that stands for all laws in [`Card::exemptions`].
 pub const ALL_LAWS: &str = "every law";
+
+/// Exemption of what only the reference kernel computes from the law `exact`.
+pub const REFERENCE_IS_NOT_EXACT: (&str, &str) =
+    ("exact", "only the reference kernel computes it, whose sums depend on the other keys of the call");
 
 /// Metadata of a variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +66,8 @@ pub struct Card {
     pub state: &'static str,
     /// Time for T tokens, such as `T²`.
     pub time: &'static str,
+    /// Kernels that compute a score function or a score bias; `None` for variants that act elsewhere.
+    pub kernel: Option<KernelForm>,
     /// Other settings that the variant excludes; empty if none.
     pub incompatible_with: &'static str,
     /// Small configuration as a TOML value, for property tests and documentation. Empty: the bare name.
@@ -62,6 +87,7 @@ impl Card {
             causality: Causality::Any,
             state: "none",
             time: "T",
+            kernel: None,
             incompatible_with: "",
             example: "",
             exemptions: &[],

@@ -90,6 +90,14 @@ impl MarkRange {
         })
     }
 
+    /// Returns the range that contains both.
+    pub(crate) fn union(&self, other: &Self) -> Self {
+        Self {
+            min: combine_marks(&self.min, &other.min, i32::min, |a, b| a & b),
+            max: combine_marks(&self.max, &other.max, i32::max, |a, b| a | b),
+        }
+    }
+
     /// Minimum and maximum of a field.
     pub(crate) fn field(&self, field: MarkField) -> (i32, i32) {
         (self.min.field(field), self.max.field(field))

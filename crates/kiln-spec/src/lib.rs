@@ -8,6 +8,7 @@
 //! | [`pattern`] | [`Pattern`] | which keys a layer allows by position: windows, strides, blocks, global tokens, unions |
 //! | [`formula`] | [`Formula`], [`TileCoverage`] | visibility as integer comparisons, evaluated on pairs, tiles and tensors |
 //! | [`plan`] | [`plan::TilePlan`], [`plan::CachePolicy`], [`plan::dense_mask`] | tiles that a kernel computes, keys that a KV cache keeps |
+//! | [`pages`] | [`pages::MarkPage`], [`pages::PAGE_SIZE`] | pages of 64 keys of decode state, and which of them a query sees |
 //! | [`config`] | [`choice!`], [`config::LayeredConfig`], [`ValidationError`] | TOML configuration with inheritance, `--set`, and located errors |
 //! | [`card`] | [`Card`], [`VariantFamily`] | metadata of a variant: paper, cost, causality |
 //! | [`random`] | [`Random`] | named streams of random numbers |
@@ -39,6 +40,7 @@ pub mod card;
 pub mod config;
 pub mod formula;
 pub mod layout;
+pub mod pages;
 pub mod pattern;
 pub mod plan;
 pub mod random;

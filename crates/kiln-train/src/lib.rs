@@ -50,6 +50,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod after_step;
 pub mod checkpoint;
 pub mod early_stopping;
 pub mod ema;

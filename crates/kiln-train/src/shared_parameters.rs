@@ -1,4 +1,5 @@
-//! Parameters that are one parameter in several places: the matrix A of a LoRA whose parts share it.
+//! Parameters that are one parameter in several places: the matrix A of a LoRA whose parts share it, VeRA's vector d of a fused
+//! layer.
 //!
 //! Each part holds a copy. The gradient of the one parameter is the sum of the gradients of its copies; it counts once in the
 //! global norm and has one state in the optimizer. After an update the copies take the value of the first.
@@ -13,20 +14,28 @@ pub(crate) fn sum_shared(model: &Model, mut gradients: GradientsParams) -> Gradi
     if owners.is_empty() {
         return gradients;
     }
-    let mut ids = BTreeMap::<String, ParamId>::new();
+    let mut ids = BTreeMap::<String, (ParamId, usize)>::new();
     for_each_param(model, |param| {
-        ids.insert(param.name(), param.id());
+        ids.insert(param.name(), (param.id(), param.shape().len()));
     });
     for (copy, owner) in &owners {
-        let [Some(copy), Some(owner)] = [copy, owner].map(|name| ids.get(name).copied()) else { continue };
-        let Some(gradient) = gradients.remove::<2>(copy) else { continue };
-        let sum = match gradients.remove::<2>(owner) {
-            Some(own) => own + gradient,
-            None => gradient,
-        };
-        gradients.register(owner, sum);
+        let [Some((copy, rank)), Some((owner, _))] = [copy, owner].map(|name| ids.get(name).copied()) else { continue };
+        match rank {
+            1 => move_gradient::<1>(&mut gradients, copy, owner),
+            _ => move_gradient::<2>(&mut gradients, copy, owner),
+        }
     }
     gradients
+}
+
+/// Adds the gradient of a copy to that of its owner, and removes it.
+fn move_gradient<const D: usize>(gradients: &mut GradientsParams, copy: ParamId, owner: ParamId) {
+    let Some(gradient) = gradients.remove::<D>(copy) else { return };
+    let sum = match gradients.remove::<D>(owner) {
+        Some(own) => own + gradient,
+        None => gradient,
+    };
+    gradients.register(owner, sum);
 }
 
 /// The model in which the copies of each shared parameter have its value.
@@ -38,10 +47,8 @@ pub(crate) fn update_copies(model: Model) -> Model {
     let mut values = BTreeMap::new();
     for_each_param(&model, |param| {
         let name = param.name();
-        if owners.values().any(|owner| *owner == name)
-            && let Ok(value) = param.tensor().inner().downcast::<2>()
-        {
-            values.insert(name, value);
+        if owners.values().any(|owner| *owner == name) {
+            values.insert(name, param.tensor().inner().flatten());
         }
     });
     map_params(model, |param| {

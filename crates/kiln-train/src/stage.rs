@@ -180,12 +180,13 @@ impl StageConfig {
     pub fn check(&self, model: &ModelConfig, path: &str) -> Result<(), ValidationError> {
         self.check_lengths(model, path)?;
         self.check_options(path)?;
+        let steps = if self.is_length_unknown() { LONGEST_STAGE } else { self.steps };
         if let Some(adapter) = &self.adapter {
             build_adapters(adapter, model, &format!("{path}.adapter"))?;
+            adapter.check_steps(&format!("{path}.adapter.{}", adapter.name()), steps)?;
             self.check_virtual_tokens(path)?;
         }
         self.optimizer.check(&format!("{path}.optimizer"))?;
-        let steps = if self.is_length_unknown() { LONGEST_STAGE } else { self.steps };
         self.schedule.check(&format!("{path}.schedule"), steps)?;
         self.objective.check(model, &format!("{path}.objective"))?;
         self.check_accumulation(path)
@@ -193,8 +194,8 @@ impl StageConfig {
 
     /// Checks steps, sequence length and batch size.
     fn check_lengths(&self, model: &ModelConfig, path: &str) -> Result<(), ValidationError> {
-        let encoder_positions = model.encoder_model_config().and_then(|encoder| encoder.position.max_positions());
-        let max_positions = [model.position.max_positions(), encoder_positions].into_iter().flatten().min();
+        let encoder_positions = model.encoder_model_config().and_then(|encoder| encoder.max_positions());
+        let max_positions = [model.max_positions(), encoder_positions].into_iter().flatten().min();
         let [length, batch_size, parts] = [self.sequence_length, self.batch_size, self.gradient_accumulation];
         match self {
             Self { epochs: Some(epochs), .. } if !(*epochs > 0.0 && *epochs <= MAX_EPOCHS) => {

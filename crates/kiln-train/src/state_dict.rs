@@ -14,6 +14,7 @@
 //! | `optimizer.<parameter>.<slot>` | optimizer state, such as `mean` and `square` of AdamW |
 //! | `optimizer.<parameter>.master` | master weight in f32 of a weight of 16-bit floats |
 //! | `optimizer.<parameter>.time` | number of updates, as one 64-bit integer |
+//! | `adapter.<adapter>.<name>` | what the method of an adapter remembers from step to step |
 
 #[cfg(feature = "files")]
 mod pending;
@@ -153,7 +154,11 @@ pub fn take_online_tensors(tensors: &mut NamedTensors) -> NamedTensors {
 /// Prefix of the trained weights in `train.safetensors`.
 pub(crate) const ONLINE_PREFIX: &str = "weights.";
 
-/// State of an optimizer, as `optimizer.<parameter>.<slot>` and `optimizer.<parameter>.time`.
+/// Prefix of the state of adapters in `train.safetensors`.
+const ADAPTER_PREFIX: &str = "adapter.";
+
+/// State of an optimizer, as `optimizer.<parameter>.<slot>` and `optimizer.<parameter>.time`, and of adapters, as
+/// `adapter.<adapter>.<name>`.
 ///
 /// # Errors
 /// If the device fails.
@@ -170,6 +175,12 @@ pub async fn optimizer_tensors(optimizer: &Optimizer) -> Result<NamedTensors, Ex
         }
         let time = RawTensor { dtype: Dtype::I64, shape: vec![1], bytes: state.step.to_le_bytes().to_vec() };
         tensors.insert(format!("optimizer.{name}.time"), time);
+    }
+    for (adapter, state) in &optimizer.adapter_states {
+        for (slot, tensor) in state {
+            let data = tensor.clone().into_data_async().await?;
+            tensors.insert(format!("{ADAPTER_PREFIX}{adapter}.{slot}"), raw_from_data(data, Dtype::F32));
+        }
     }
     Ok(tensors)
 }
@@ -205,10 +216,34 @@ pub fn load_optimizer_state(
         let state = OptimizerState { step: u64::from_le_bytes(time), slot_names, slots, master };
         optimizer.states.insert(name.path, state);
     }
+    load_adapter_states(optimizer, model, &mut tensors, device)?;
     match tensors.into_keys().find(|key| key.starts_with("optimizer.")) {
         Some(unexpected) => Err(unexpected),
         None => Ok(()),
     }
+}
+
+/// Takes the state of adapters out of `tensors`.
+///
+/// # Errors
+/// The name of a tensor that has the wrong type or belongs to no adapter.
+fn load_adapter_states(
+    optimizer: &mut Optimizer,
+    model: &Model,
+    tensors: &mut NamedTensors,
+    device: &Device,
+) -> Result<(), String> {
+    let names: Vec<String> = tensors.keys().filter(|name| name.starts_with(ADAPTER_PREFIX)).cloned().collect();
+    for name in names {
+        let Some((adapter, slot)) = name[ADAPTER_PREFIX.len()..].rsplit_once('.') else { return Err(name) };
+        let is_adapter = model.adapters().iter().any(|(site, adapters)| {
+            adapters.iter().any(|own| own.spec.acts_after_step() && format!("{site}.{}", own.path()) == adapter)
+        });
+        let data = tensors.remove(&name).filter(|_| is_adapter).and_then(data_from_raw);
+        let tensor = Tensor::from_data(data.ok_or_else(|| name.clone())?, device);
+        optimizer.adapter_states.entry(adapter.into()).or_default().insert(slot.into(), tensor);
+    }
+    Ok(())
 }
 
 /// A tensor of a file with the elements of `data` as floats of this type.

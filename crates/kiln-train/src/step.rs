@@ -4,6 +4,7 @@
 //! differentiated once, and a batch may be processed in parts (gradient accumulation).
 
 use crate::{
+    after_step::{ActingAdapters, StepRecord, act_after_step},
     expert_loads::ExpertLoads,
     gradient_checkpointing::{GradientCheckpointing, collect_gradients},
     objective::{Loss, Models, Objective},
@@ -17,7 +18,7 @@ use burn::{
 use kiln_data::Batch;
 use kiln_kernels::packed::is_half;
 use kiln_models::{Model, for_each_param, map_params, named_parameters};
-use kiln_nn::{Context, context::RngKey};
+use kiln_nn::{Context, adapter::StepProgress, context::RngKey};
 use std::collections::BTreeMap;
 
 /// Gradients of a training step, with its loss and norm. All values are still on the device.
@@ -74,7 +75,8 @@ pub fn compute_gradients_with(
         accumulate(&mut loss, batch_loss.clone().inner());
         let fraction = objective.num_units(batch) / num_units;
         let mut total_loss = batch_loss;
-        for auxiliary in cx.take_auxiliary_losses() {
+        // A loss of parameters alone has no tokens: its share of each micro-batch adds up to the whole.
+        for auxiliary in cx.take_auxiliary_losses().into_iter().chain(models.policy.adapter_losses()) {
             let sum = auxiliary_losses.entry(auxiliary.name).or_insert(None);
             accumulate(sum, auxiliary.value.clone().inner() * fraction);
             total_loss = total_loss + auxiliary.value * (auxiliary.weight * fraction);
@@ -148,10 +150,11 @@ impl Gradients {
         Ok(non_finite)
     }
 
-    /// The model after one update. With `max_grad_norm`, all gradients are multiplied by
-    /// min(1, max_grad_norm / (norm + 1e-6)) first, as by PyTorch's `clip_grad_norm_`. Parameters without a gradient stay as
-    /// they are, except trainable selection biases, which change by the load of their experts. Weights of 16-bit floats have a
-    /// master weight in f32 in the optimizer.
+    /// [`apply_at`](Self::apply_at) for a training of unknown length.
+    ///
+    /// # Panics
+    /// If an adapter of the model follows a schedule over the steps: its method acts after each step and must know where in
+    /// the training the step is.
     pub fn apply(
         self,
         model: Model,
@@ -159,9 +162,26 @@ impl Gradients {
         learning_rate: f64,
         max_grad_norm: Option<f64>,
     ) -> Model {
+        let scheduled = model.adapters().values().flatten().find(|adapter| adapter.spec.acts_after_step());
+        if let Some(adapter) = scheduled {
+            panic!("an adapter of `{}` needs the number of the step: call apply_at", adapter.spec.name());
+        }
+        let progress = StepProgress { step: 0, total_steps: 0 };
+        self.apply_at(model, optimizer, &StepOptions { learning_rate, max_grad_norm, progress })
+    }
+
+    /// The model after one update. With `max_grad_norm`, all gradients are multiplied by
+    /// min(1, max_grad_norm / (norm + 1e-6)) first, as by PyTorch's `clip_grad_norm_`. Parameters without a gradient stay as
+    /// they are. Weights of 16-bit floats have a master weight in f32 in the optimizer.
+    ///
+    /// Then everything acts that changes with a step, and not by its gradient: trainable selection biases change by the load of
+    /// their experts, and methods of adapters do what they do
+    /// [after a step](kiln_nn::adapter::Adapter::AFTER_STEP).
+    pub fn apply_at(self, model: Model, optimizer: &mut Optimizer, options: &StepOptions) -> Model {
+        let StepOptions { learning_rate, max_grad_norm, progress } = *options;
         let factor = max_grad_norm.map(|max| (self.norm + 1e-6).recip().mul_scalar(max).clamp_max(1.0));
         let mut gradients = self.by_parameter;
-        let model = self.expert_loads.update_selection_biases(model);
+        let (acting, mut observed) = (ActingAdapters::new(&model), BTreeMap::new());
         let (weight_dtype, adapters) = (model.weight_dtype(), model.clone());
         let model = map_params(model, |param| {
             let Some(gradient) = param.take_gradient(&mut gradients) else { return };
@@ -172,14 +192,29 @@ impl Gradients {
                 Some(factor) => gradient.flatten() * factor.clone(),
                 None => gradient.flatten(),
             };
+            if acting.observe(&name) {
+                observed.insert(name.clone(), gradient.clone());
+            }
             let update = ParamUpdate { name: &name, shape: &shape, learning_rate };
             param.map_held(|weight| match half {
                 Some(half) => optimizer.update_rounded(&update, weight.flatten(), gradient, half).into(),
                 None => optimizer.update(&update, weight.flatten(), gradient).into(),
             });
         });
-        update_copies(model)
+        let record = StepRecord { expert_loads: self.expert_loads, gradients: observed, progress };
+        act_after_step(update_copies(model), &acting, &record, &mut optimizer.adapter_states)
     }
+}
+
+/// What an update depends on besides the gradients.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepOptions {
+    /// Learning rate of the step.
+    pub learning_rate: f64,
+    /// Greatest global gradient norm; `None`: gradients are not clipped.
+    pub max_grad_norm: Option<f64>,
+    /// Where in its stage the step is.
+    pub progress: StepProgress,
 }
 
 /// Number of trainable elements of the model's parameters.

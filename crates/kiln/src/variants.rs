@@ -15,10 +15,11 @@ use kiln_nn::{
     norm::Norm,
     part::{
         Part,
-        attention::{AnyProjection, AttentionSource},
+        attention::{AnyProjection, AnyScore, AttentionSource},
         experts::Expert,
     },
     position::Position,
+    streams::ResidualStreams,
 };
 use kiln_peft::AdapterConfig;
 use kiln_spec::{Card, Pattern, VariantFamily, card::ALL_LAWS};
@@ -45,13 +46,18 @@ pub const FAMILIES: &[VariantFamily] = &[
                       attention)",
         cards: Pattern::CARDS,
     },
-    VariantFamily {
-        name: "score",
-        description: "attention score functions",
-        cards: kiln_kernels::attention::Score::CARDS,
-    },
+    VariantFamily { name: "score", description: "attention score functions", cards: AnyScore::CARDS },
     VariantFamily { name: "norm", description: "normalization layers", cards: Norm::CARDS },
-    VariantFamily { name: "junction", description: "residual connections and norm placement", cards: Junction::CARDS },
+    VariantFamily {
+        name: "residual_streams",
+        description: "residual connections: one residual stream, or several that are mixed",
+        cards: ResidualStreams::CARDS,
+    },
+    VariantFamily {
+        name: "junction",
+        description: "norm placement around the residual connection",
+        cards: Junction::CARDS,
+    },
     VariantFamily { name: "depth", description: "depth rules: which tokens a block runs for", cards: Depth::CARDS },
     VariantFamily { name: "head", description: "output heads", cards: Head::CARDS },
     VariantFamily {
@@ -69,11 +75,12 @@ pub const FAMILIES: &[VariantFamily] = &[
 ];
 
 /// Columns of a table of cards.
-pub const CARD_COLUMNS: [&str; 6] = ["name", "paper", "causal", "state", "time", "refuses"];
+pub const CARD_COLUMNS: [&str; 7] = ["name", "paper", "causal", "state", "time", "kernel", "refuses"];
 
 /// The cells of a card under [`CARD_COLUMNS`].
-pub fn card_row(card: &Card) -> [&'static str; 6] {
-    [card.name, card.paper, card.causality.label(), card.state, card.time, card.incompatible_with]
+pub fn card_row(card: &Card) -> [&'static str; 7] {
+    let kernel = card.kernel.map_or("", |kernel| kernel.label());
+    [card.name, card.paper, card.causality.label(), card.state, card.time, kernel, card.incompatible_with]
 }
 
 /// The tables of all families as Markdown, with the exemptions of each card below its table.

@@ -9,7 +9,7 @@ use super::{ModelRunner, forward_rows, init_state_in};
 use crate::rows::{as_slices, int_tensor, pad_rows_to};
 use burn::tensor::{ExecutionError, Int, Tensor, TensorData};
 use kiln_kernels::exact::Arithmetic;
-use kiln_nn::Context;
+use kiln_nn::{Context, State};
 use kiln_spec::{Direction, DocumentSpan, Layout, TokenMark};
 
 /// How documents are computed together.
@@ -24,6 +24,9 @@ pub enum Arrangement {
     /// One document a row, in chunks of these lengths, cyclically, with cached state. Row i begins with chunk i, so that the rows of
     /// a call differ in length. Causal models only.
     Chunked(Vec<usize>),
+    /// The first half of each document alone, followed by other tokens that are removed from the state again; then the states of
+    /// all documents joined in reverse order, and the rest in chunks of these lengths. Causal models only.
+    Rejoined(Vec<usize>),
 }
 
 /// Hidden states of one document `[T, M]`, and its outputs: logits of its tokens, or the vector of a head that pools.
@@ -85,43 +88,133 @@ impl<'a, M: ModelRunner> ExactReference<'a, M> {
                 whole_rows(self.model, &[&tokens], &Layout::packed(&[spans], tokens.len())).await?
             }
             Arrangement::Chunked(chunks) => self.chunked(chunks).await?,
+            Arrangement::Rejoined(chunks) => self.rejoined(chunks).await?,
         };
         let pairs = self.alone.iter().zip(&found);
         Ok(pairs.map(|(a, b)| differing(&a.hidden, &b.hidden) + differing(&a.outputs, &b.outputs)).sum())
     }
 
-    /// Results of the documents in chunks.
-    async fn chunked(&self, chunks: &[usize]) -> Result<Vec<DocumentBits>, ExecutionError> {
-        let (model, device) = (self.model, self.model.model().device());
-        let predicts_tokens = model.model().config().head.pooling().is_none();
-        let mut state = init_state_in(model.model(), self.documents, Arithmetic::Exact);
-        let mut remaining = as_slices(self.documents);
-        // The output of a head that pools is not computed in chunks: it counts as equal.
+    /// The documents before their first token, in one batch.
+    fn begin<'b>(&'b self, documents: &'b [Vec<u32>], alone: &[DocumentBits]) -> PartlyRead<'b> {
+        let predicts_tokens = self.model.model().config().head.pooling().is_none();
         let outputs = |alone: &DocumentBits| if predicts_tokens { Vec::new() } else { alone.outputs.clone() };
         let empty = |alone| DocumentBits { hidden: Vec::new(), outputs: outputs(alone) };
-        let mut found: Vec<DocumentBits> = self.alone.iter().map(empty).collect();
+        PartlyRead {
+            predicts_tokens,
+            state: init_state_in(self.model.model(), &as_slices(documents), Arithmetic::Exact),
+            rest: as_slices(documents),
+            found: alone.iter().map(empty).collect(),
+        }
+    }
+
+    /// Reads the next `lengths[i]` tokens of row i. `counted`: the results are those of the document.
+    async fn read(&self, rows: &mut PartlyRead<'_>, lengths: &[usize], counted: bool) -> Result<(), ExecutionError> {
+        let (model, device) = (self.model, self.model.model().device());
+        let width = lengths.iter().copied().max().unwrap_or_default();
+        let chunks: Vec<&[u32]> = rows.rest.iter().zip(lengths).map(|(rest, length)| &rest[..*length]).collect();
+        let mut cx = Context::resume(std::mem::take(&mut rows.state), lengths, width, Direction::Causal, &device);
+        let tokens = int_tensor(pad_rows_to(&chunks, width), [lengths.len(), width], &device);
+        let hidden = model.forward(tokens, &mut cx);
+        let outputs = rows.predicts_tokens.then(|| model.model().outputs(hidden.clone(), &cx));
+        rows.state = cx.commit(lengths).unwrap_or_default();
+        for (row, length) in lengths.iter().copied().enumerate().filter(|(_, length)| *length > 0 && counted) {
+            rows.found[row].hidden.extend(bits(hidden.clone().narrow(0, row, 1).narrow(1, 0, length)).await?);
+            if let Some(outputs) = &outputs {
+                rows.found[row].outputs.extend(bits(outputs.clone().narrow(0, row * width, length)).await?);
+            }
+            rows.rest[row] = &rows.rest[row][length..];
+        }
+        Ok(())
+    }
+
+    /// Reads all that is left, in chunks.
+    async fn read_rest(&self, rows: &mut PartlyRead<'_>, chunks: &[usize]) -> Result<(), ExecutionError> {
         for turn in 0.. {
-            let lengths: Vec<usize> = remaining
+            let lengths: Vec<usize> = rows
+                .rest
                 .iter()
                 .enumerate()
                 .map(|(row, rest)| rest.len().min(super::chunk_size(chunks, turn + row)))
                 .collect();
-            let Some(width) = lengths.iter().copied().max().filter(|width| *width > 0) else { break };
-            let rows: Vec<&[u32]> = remaining.iter().zip(&lengths).map(|(rest, length)| &rest[..*length]).collect();
-            let mut cx = Context::resume(state, &lengths, width, Direction::Causal, &device);
-            let tokens = int_tensor(pad_rows_to(&rows, width), [lengths.len(), width], &device);
-            let hidden = model.forward(tokens, &mut cx);
-            let outputs = if predicts_tokens { Some(model.model().outputs(hidden.clone(), &cx)) } else { None };
-            state = cx.commit(&lengths).unwrap_or_default();
-            for (row, length) in lengths.into_iter().enumerate().filter(|(_, length)| *length > 0) {
-                found[row].hidden.extend(bits(hidden.clone().narrow(0, row, 1).narrow(1, 0, length)).await?);
-                if let Some(outputs) = &outputs {
-                    found[row].outputs.extend(bits(outputs.clone().narrow(0, row * width, length)).await?);
-                }
-                remaining[row] = &remaining[row][length..];
+            if lengths.iter().all(|length| *length == 0) {
+                break;
+            }
+            self.read(rows, &lengths, true).await?;
+        }
+        Ok(())
+    }
+
+    /// Results of the documents in chunks.
+    async fn chunked(&self, chunks: &[usize]) -> Result<Vec<DocumentBits>, ExecutionError> {
+        let mut rows = self.begin(self.documents, &self.alone);
+        self.read_rest(&mut rows, chunks).await?;
+        Ok(rows.found)
+    }
+
+    /// Results of the documents whose first halves are read apart and whose second halves are read together; see
+    /// [`Arrangement::Rejoined`].
+    async fn rejoined(&self, chunks: &[usize]) -> Result<Vec<DocumentBits>, ExecutionError> {
+        let mut joined: Option<PartlyRead> = None;
+        for (document, alone) in self.documents.chunks(1).zip(self.alone.chunks(1)) {
+            let half = document[0].len() / 2;
+            let mut rows = self.begin(document, alone);
+            if half > 0 {
+                self.read(&mut rows, &[half], true).await?;
+                rows.rest = vec![&document[0][..half.min(3)]];
+                self.read(&mut rows, &[half.min(3)], false).await?;
+                let (state, reached) = self.model.truncate(std::mem::take(&mut rows.state), &[half]);
+                rows.keep(state, reached[0], &document[0], half);
+            }
+            match &mut joined {
+                None => joined = Some(rows),
+                Some(joined) => joined.append(rows, self.model),
             }
         }
-        Ok(found)
+        let Some(mut rows) = joined else { return Ok(Vec::new()) };
+        rows.reverse(self.model);
+        self.read_rest(&mut rows, chunks).await?;
+        rows.found.reverse();
+        Ok(rows.found)
+    }
+}
+
+/// Documents that are read with cached state, one a row.
+struct PartlyRead<'a> {
+    state: State,
+    /// Whether outputs are those of tokens. Those of a head that pools are not computed in parts: they count as equal.
+    predicts_tokens: bool,
+    /// Tokens that are left.
+    rest: Vec<&'a [u32]>,
+    /// Results of the tokens so far.
+    found: Vec<DocumentBits>,
+}
+
+impl<'a> PartlyRead<'a> {
+    /// Takes the state of a single document that has gone back from `read` tokens to the first `kept`.
+    fn keep(&mut self, mut state: State, kept: usize, document: &'a [u32], read: usize) {
+        state.declare_lengths_of_new_rows(&[document.len()]);
+        self.state = state;
+        self.rest = vec![&document[kept..]];
+        let DocumentBits { hidden, outputs } = &mut self.found[0];
+        hidden.truncate(hidden.len() / read * kept);
+        if self.predicts_tokens {
+            outputs.truncate(outputs.len() / read * kept);
+        }
+    }
+
+    /// Appends the rows of another batch.
+    fn append(&mut self, other: Self, model: &impl ModelRunner) {
+        self.state = model.append(std::mem::take(&mut self.state), other.state);
+        self.rest.extend(other.rest);
+        self.found.extend(other.found);
+    }
+
+    /// Reverses the order of the rows.
+    fn reverse(&mut self, model: &impl ModelRunner) {
+        let order: Vec<usize> = (0..self.rest.len()).rev().collect();
+        self.state = model.select(std::mem::take(&mut self.state), &order);
+        self.rest.reverse();
+        self.found.reverse();
     }
 }
 

@@ -1,7 +1,10 @@
 //! Generation from cached state against processing the whole text for each token.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use kiln_infer::{FinishReason, GenerateError, GenerateRequest, Generation, PrefixCache, Sampling, block_on, generate};
+use kiln_infer::{
+    CacheDtype, FinishReason, GenerateError, GenerateRequest, Generation, PrefixCache, Sampling, StateError, block_on,
+    generate,
+};
 use kiln_kernels::exact::Arithmetic;
 use kiln_models::{Model, ModelConfig, Visibility};
 use kiln_nn::Context;
@@ -109,10 +112,11 @@ fn generation_ends_after_the_last_position() {
 #[test]
 fn the_cache_of_a_window_is_as_long_as_the_window() {
     let model = model("\"rotary\"", Visibility::Causal);
-    let mut generation = Generation::new(&model, request(&[vec![1; 9]], 30)).expect("legal");
+    let mut generation = Generation::new(&model, request(&[vec![1; 180]], 30)).expect("legal");
     while block_on(generation.next()).expect("generated").is_some() {}
-    // 2 layers, keys and values, 2 heads of 4 numbers, 6 tokens: the window and the token itself.
-    assert_eq!(generation.state_bytes(), 2 * 2 * 2 * 4 * 6 * 4);
+    // 2 layers of 2 pages: the end of the prompt, where the row can go back to, and the window at the end of the text. Keys and
+    // values of 64 tokens, 2 heads, 4 numbers padded to 16.
+    assert_eq!(generation.state_bytes(), 2 * 2 * (2 * 64 * 2 * 16 * 4));
 }
 
 #[test]
@@ -209,7 +213,7 @@ fn generation_from_a_prefix_cache_equals_generation_without() {
 }
 
 #[test]
-fn a_cache_of_another_beginning_is_ignored() {
+fn a_cache_is_truncated_to_the_common_beginning() {
     let causal = model("\"rotary\"", Visibility::Causal);
     let cache_after = |model: &Model, text: &[u32]| {
         let mut generation = Generation::new(model, request(&[text.to_vec()], 3)).expect("legal");
@@ -222,16 +226,26 @@ fn a_cache_of_another_beginning_is_ignored() {
     let longer = [&known[..], &[9]].concat();
     let changed = [&[7][..], &longer[1..]].concat();
     assert!(cache().extends(&longer) && !cache().extends(&known) && !cache().extends(&changed));
-    for text in [vec![known.clone()], vec![changed], vec![known[..2].to_vec()], vec![longer.clone(), vec![4]]] {
+    let two = vec![longer.clone(), vec![4]];
+    let cases = [
+        (vec![known.clone()], vec![4]),
+        (vec![changed], vec![0]),
+        (vec![known[..2].to_vec()], vec![1]),
+        (two.clone(), vec![5, 0]),
+    ];
+    for (text, cached) in cases {
         let request = request(&text, 5);
         let expected = block_on(generate(&causal, request.clone())).expect("generated");
         let mut generation = Generation::with_cache(&causal, request, Some(cache())).expect("legal");
+        assert_eq!(generation.num_cached_tokens(), cached, "{text:?}");
         let mut ids = vec![Vec::new(); text.len()];
         while let Some(tokens) = block_on(generation.next()).expect("generated") {
             tokens.into_iter().for_each(|token| ids[token.row].push(token.id));
         }
         assert!(expected.iter().map(|output| &output.ids).eq(&ids), "{text:?}");
-        assert_eq!(generation.into_prefix_cache().is_some(), text.len() == 1);
+        let cache = generation.into_prefix_cache().expect("a causal decoder");
+        let read = text.iter().zip(&ids).map(|(text, ids)| [&text[..], &ids[..ids.len() - 1]].concat());
+        assert_eq!(cache.rows(), read.collect::<Vec<_>>());
     }
     // With prefix visibility, the hidden states of a prompt change when it grows: there is no cache.
     let prefix = model("\"rotary\"", Visibility::Prefix);
@@ -243,21 +257,50 @@ fn a_cache_of_another_beginning_is_ignored() {
     assert_eq!(first[0].id, expected[0]);
 }
 
+/// Also with a cache of 16 bits, and from a cached beginning that is shared by two prompts.
 #[test]
 fn exact_generation_is_the_same_alone_together_and_in_chunks() {
     let model = model("\"rotary\"", Visibility::Causal);
-    let prompts = [vec![3, 1, 4, 1, 5, 9, 2, 6], vec![5], vec![3, 5, 8, 9, 7, 9, 3]];
-    let greedy = |prompts: &[Vec<u32>], chunk| {
-        let sampling = Sampling::greedy();
-        let request = GenerateRequest { sampling, prefill_chunk_size: chunk, ..request(prompts, 12) };
-        let request = GenerateRequest { arithmetic: Arithmetic::Exact, ..request };
-        let outputs = block_on(generate(&model, request)).expect("generated");
-        outputs.into_iter().map(|output| output.ids).collect::<Vec<_>>()
-    };
-    let together = greedy(&prompts, None);
-    assert_eq!(greedy(&prompts, Some(3)), together);
-    let alone: Vec<_> = prompts.iter().flat_map(|prompt| greedy(std::slice::from_ref(prompt), Some(1))).collect();
-    assert_eq!(alone, together);
+    let prompts = [vec![3, 1, 4, 1, 5, 9, 2, 6], vec![5], vec![3, 1, 4, 9, 7, 9, 3]];
+    for cache_dtype in [CacheDtype::F32, CacheDtype::F16] {
+        let request = |prompts: &[Vec<u32>], prefill_chunk_size| {
+            let (sampling, arithmetic) = (Sampling::greedy(), Arithmetic::Exact);
+            GenerateRequest { sampling, prefill_chunk_size, arithmetic, cache_dtype, ..request(prompts, 12) }
+        };
+        let run = |mut generation: Generation| {
+            let mut ids = vec![Vec::new(); generation.num_cached_tokens().len()];
+            while let Some(tokens) = block_on(generation.next()).expect("generated") {
+                tokens.into_iter().for_each(|token| ids[token.row].push(token.id));
+            }
+            (ids, generation.into_prefix_cache())
+        };
+        let greedy =
+            |prompts: &[Vec<u32>], chunk| run(Generation::new(&model, request(prompts, chunk)).expect("legal"));
+        let (together, _) = greedy(&prompts, None);
+        assert_eq!(greedy(&prompts, Some(3)).0, together);
+        let one = |prompt| greedy(std::slice::from_ref(prompt), Some(1)).0;
+        assert_eq!(prompts.iter().flat_map(one).collect::<Vec<_>>(), together);
+        let (_, cache) = greedy(&[vec![3, 1, 4]], None);
+        let both = [prompts[0].clone(), prompts[2].clone()];
+        let generation = Generation::with_cache(&model, request(&both, None), cache).expect("legal");
+        assert_eq!(generation.num_cached_tokens(), [3, 3]);
+        assert_eq!(run(generation).0, [together[0].clone(), together[2].clone()]);
+    }
+}
+
+#[test]
+fn exact_arithmetic_is_refused_for_a_component_without_it() {
+    let mut config = config("\"rotary\"", Visibility::Causal);
+    let text =
+        "vocab = 13\nhidden = 16\n[[blocks]]\nsublayers = [{ parts = [{ attention = { score = 'talking_heads' } }] }]";
+    config.blocks.extend(kiln_spec::config::parse::<ModelConfig>(text, None).expect("a legal model").blocks);
+    config.resolve();
+    let model = Model::init(&config, 7, &Device::flex());
+    let exact = GenerateRequest { arithmetic: Arithmetic::Exact, ..request(&[vec![1]], 1) };
+    let error = Generation::new(&model, exact).err().expect("refused").to_string();
+    assert!(error.contains("model.blocks[1].sublayers[0].parts[0].attention.score"), "{error}");
+    assert!(error.contains("`talking_heads` has no batch-invariant arithmetic"), "{error}");
+    assert!(Generation::new(&model, request(&[vec![1]], 1)).is_ok());
 }
 
 #[test]
@@ -276,4 +319,80 @@ fn a_prefix_cache_is_used_in_its_own_arithmetic_only() {
         assert!(read(&[1, 2, 3, 4], first, cache()).state_bytes() > 0);
         assert_eq!(read(&[1, 2, 3, 4], then, cache()).state_bytes(), 0);
     }
+}
+
+/// Rows that end at different times, in one batch: each as alone, and the cache holds all of them in order.
+#[test]
+fn rows_that_end_leave_the_batch() {
+    let model = model("\"rotary\"", Visibility::Causal);
+    let prompts = [vec![1, 2, 3], vec![4], vec![5, 6, 7, 8, 9], vec![2, 2]];
+    let greedy = |prompts: &[Vec<u32>]| GenerateRequest { sampling: Sampling::greedy(), ..request(prompts, 12) };
+    let alone = |prompt| block_on(generate(&model, greedy(std::slice::from_ref(prompt)))).expect("generated").remove(0);
+    for lengths in [[2, 12, 5, 2], [12, 1, 1, 1], [3, 4, 5, 6]] {
+        let mut generation = Generation::new(&model, greedy(&prompts)).expect("legal");
+        let mut ids = vec![Vec::new(); prompts.len()];
+        while let Some(tokens) = block_on(generation.next()).expect("generated") {
+            for token in tokens {
+                ids[token.row].push(token.id);
+                if ids[token.row].len() == lengths[token.row] {
+                    generation.end_row(token.row, FinishReason::StopText);
+                }
+            }
+        }
+        let bytes = generation.state_bytes();
+        let cache = generation.into_prefix_cache().expect("a causal decoder");
+        assert_eq!(cache.state().bytes(), bytes);
+        for (row, prompt) in prompts.iter().enumerate() {
+            assert_eq!(ids[row], alone(prompt).ids[..lengths[row]], "row {row}");
+            assert_eq!(cache.rows()[row], [&prompt[..], &ids[row][..lengths[row] - 1]].concat());
+        }
+    }
+}
+
+/// One row for several prompts, rows of joined caches, and what a cache refuses.
+#[test]
+fn caches_are_forked_joined_and_truncated() {
+    let model = model("\"rotary\"", Visibility::Causal);
+    let after = |text: &[u32]| {
+        let mut generation = Generation::new(&model, request(&[text.to_vec()], 2)).expect("legal");
+        while block_on(generation.next()).expect("generated").is_some() {}
+        generation.into_prefix_cache().expect("a causal decoder")
+    };
+    let check = |cache: PrefixCache, prompts: &[Vec<u32>], cached: &[usize]| {
+        let expected = block_on(generate(&model, request(prompts, 6))).expect("generated");
+        let mut generation = Generation::with_cache(&model, request(prompts, 6), Some(cache)).expect("legal");
+        assert_eq!(generation.num_cached_tokens(), cached);
+        let mut ids = vec![Vec::new(); prompts.len()];
+        while let Some(tokens) = block_on(generation.next()).expect("generated") {
+            tokens.into_iter().for_each(|token| ids[token.row].push(token.id));
+        }
+        assert!(expected.iter().map(|output| &output.ids).eq(&ids), "{prompts:?}");
+    };
+    check(after(&[1, 2, 3, 4]), &[vec![1, 2, 3, 9], vec![1, 2, 3, 4, 5, 6], vec![7]], &[3, 4, 0]);
+    let mut joined = after(&[1, 2, 3]);
+    joined.append(after(&[4, 5])).expect("one model");
+    joined.append(after(&[6, 7, 8, 9])).expect("one model");
+    joined.select(&[2, 0]).expect("rows");
+    assert_eq!(joined.truncate(&[3, 2]), Ok(vec![3, 2]));
+    assert_eq!(joined.rows(), [vec![6, 7, 8], vec![1, 2]]);
+    assert_eq!(joined.fork(&[]).err(), Some(StateError::NoRows));
+    assert!(matches!(joined.truncate(&[3, 3]), Err(StateError::PastEnd { row: 1, requested: 3, length: 2 })));
+    assert_eq!(joined.truncate(&[3]), Err(StateError::LengthCount { expected: 2, found: 1 }));
+    check(joined, &[vec![6, 7, 8, 1], vec![1, 2, 2]], &[3, 2]);
+}
+
+/// 16-bit caches: half the memory, logits close to those of 32 bits. A cache of another type is not reused.
+#[test]
+fn caches_of_16_bits_are_half_as_large() {
+    let model = model("\"rotary\"", Visibility::Causal);
+    let run = |cache_dtype, cache| {
+        let request = GenerateRequest { cache_dtype, ..request(&[vec![1, 2, 3, 4, 5, 6]], 3) };
+        let mut generation = Generation::with_cache(&model, request, cache).expect("legal");
+        while block_on(generation.next()).expect("generated").is_some() {}
+        (generation.state_bytes(), generation.num_cached_tokens()[0], generation.into_prefix_cache())
+    };
+    let (full, _, cache) = run(CacheDtype::F32, None);
+    let (half, cached, again) = run(CacheDtype::F16, cache);
+    assert_eq!((full, cached), (2 * half, 0));
+    assert_eq!(run(CacheDtype::F16, again).1, 5);
 }

@@ -12,8 +12,7 @@ use burn::tensor::{module::attention, ops::AttentionModuleOptions};
 /// The scale is folded into the query: Burn's fast GPU kernel supports the default scale 1/√D only, so the query carries
 /// scale · √D.
 pub fn attend(call: AttentionCall) -> AttentionOutput {
-    let options =
-        AttentionModuleOptions { scale: None, softcap: call.score.softcap(), is_causal: call.block_mask.is_causal };
+    let options = AttentionModuleOptions { scale: None, softcap: None, is_causal: call.block_mask.is_causal };
     let width = call.query.dims()[3] as f64;
     let query = call.query * (call.scale * width.sqrt());
     // A causal mask has no query without a visible key, so it needs neither the dense mask nor the correction.

@@ -1,9 +1,10 @@
-//! Attention: one call type, four kernels.
+//! Attention: one call type for dense keys with four kernels, and a kernel for keys in pages.
 //!
 //! For each query i and head, over the keys j that the query sees (1706.03762, eq. 1; softcap 2408.00118):
 //!
-//! * score: s_ij = scale · q_i · k_j + bias_ij, then s ← c tanh(s / c) with a softcap c; −∞ for a hidden key
-//! * weight: p_ij = exp(s_ij) / Σ_j exp(s_ij), or σ(s_ij + b) for sigmoid attention (2409.04431, eq. 3)
+//! * score: s_ij = scale · q_i · k_j + bias_ij with a [`ScoreBias`], transformed by the [`Score`] function: s ← c tanh(s / c)
+//!   with a softcap c; −∞ for a hidden key
+//! * weight: p_ij = exp(s_ij) / Σ_j exp(s_ij), or another [`Score`]: σ(s_ij + b) for sigmoid attention (2409.04431, eq. 3)
 //! * output: o_i = Σ_j p_ij v_j, and the log-sum-exp L_i = log Σ_j exp(s_ij)
 //!
 //! A query that sees no key has output 0 and L = −∞.
@@ -14,9 +15,10 @@
 //! | kernel | devices | gradients | memory | supports |
 //! |---|---|---|---|---|
 //! | [`reference`](mod@reference) | all | yes | B H T S | everything |
-//! | [`burn_attention`] | all | no | as Burn | plain softmax, softcap |
-//! | [`fused`] | CPU, f32 | yes | T S of one head's block | softmax, softcap, bias, log-sum-exp |
-//! | [`exact`] | CPU, f32 | no | 16 S for each thread | softmax, sigmoid, softcap, bias, log-sum-exp; batch-invariant |
+//! | [`burn_attention`] | all | no | as Burn | plain softmax |
+//! | [`fused`] | CPU, f32 | yes | T S of one head's block | scores and biases that work in a tile, log-sum-exp |
+//! | [`exact`] | CPU, f32 | no | 16 S for each thread | scores and biases that work in a tile, log-sum-exp; batch-invariant |
+//! | [`paged`] | CPU, f32 | no | 512 scores a head | softmax and biases that work in a tile, for T = 1 and keys in pages of 32 or 16 bits |
 //!
 //! [`plan_attention`](crate::planner::plan_attention) picks one, [`attend`] runs it. The visible keys come from a
 //! [`BlockMask`], which forms a dense mask or a tile plan only when a kernel asks for it.
@@ -29,15 +31,17 @@ pub mod block_mask;
 pub mod burn_attention;
 pub mod exact;
 pub mod fused;
+pub mod paged;
 pub mod reference;
 pub mod score;
 
-pub use bias::{BiasKind, DistanceBias};
+pub use bias::{Buckets, DistanceBias, DistanceFunction, ScoreBias, Slopes};
 pub use block_mask::{BlockMask, DenseMask};
 pub use score::{Score, Sigmoid, Softmax};
 
 use crate::{dropout::Dropout, planner::Kernel};
 use burn::tensor::Tensor;
+use std::sync::Arc;
 
 /// Input of an attention kernel.
 #[derive(Clone, Debug)]
@@ -50,12 +54,12 @@ pub struct AttentionCall {
     pub value: Tensor<4>,
     /// The keys that each query sees.
     pub block_mask: BlockMask,
-    /// Position bias, added to the scaled products before the softcap.
-    pub bias: Option<DistanceBias>,
+    /// Score bias, added to the scaled products before the score function.
+    pub bias: Option<Arc<dyn ScoreBias>>,
     /// Factor of the products q · k, usually 1/√D.
     pub scale: f64,
-    /// Score function. Kernels ignore its sink: the layer applies it to the output by the log-sum-exp.
-    pub score: Score,
+    /// Score function.
+    pub score: Arc<dyn Score>,
     /// Dropout of the weights `[B, H, T, S]`. Reference kernel only.
     pub dropout: Option<Dropout>,
     /// Whether the log-sum-exp is returned too.
@@ -89,5 +93,6 @@ pub fn attend(kernel: Kernel, mut call: AttentionCall, hook: Option<WeightsHook>
         Kernel::Builtin => burn_attention::attend(call),
         Kernel::Fused => fused::attend(call),
         Kernel::Exact => exact::attend(call),
+        Kernel::Paged => panic!("the paged kernel reads pages, not tensors: call `paged::attend`"),
     }
 }

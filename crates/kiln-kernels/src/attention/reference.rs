@@ -3,25 +3,23 @@
 //! Forms the scores `[B, H, T, S]` and about three more tensors of that size under autodiff. Formulas in the
 //! [module](super).
 
-use super::{AttentionCall, AttentionOutput, DenseMask, Score, WeightsHook};
-use burn::tensor::{
-    DType, Tensor,
-    activation::{sigmoid, softmax},
-};
+use super::{AttentionCall, AttentionOutput, DenseMask, WeightsHook, bias::BiasInputs};
+use burn::tensor::Tensor;
+
+/// Longest sequence, in tokens, for score functions and biases that only this kernel computes: beyond, the scores of one head
+/// alone take more than 256 MiB.
+pub const MAX_LENGTH: usize = 8192;
 
 /// Score of a hidden key. Finite, so that a query that sees no key gives no NaN (all its weights are equal, and its output
 /// is then set to 0); far below any real score, so that exp gives 0 if another key is visible.
-const MASKED_SCORE: f64 = -1e30;
+pub const MASKED_SCORE: f64 = -1e30;
 
 /// Attention of [`AttentionCall`], with the hook called on the weights before dropout.
 pub fn attend(call: AttentionCall, hook: Option<WeightsHook>) -> AttentionOutput {
     let scores = masked_scores(&call);
     let dense = call.block_mask.dense();
     let log_sum_exp = call.needs_log_sum_exp.then(|| log_sum_exp(scores.clone(), dense));
-    let mut weights = match &call.score {
-        Score::Softmax(_) => softmax(scores, 3),
-        Score::Sigmoid(score) => sigmoid(scores + sigmoid_bias(score.bias, dense, call.query.dtype())),
-    };
+    let mut weights = call.score.weights(scores, dense);
     if let Some(hook) = hook {
         weights = hook(weights);
     }
@@ -35,30 +33,18 @@ pub fn attend(call: AttentionCall, hook: Option<WeightsHook>) -> AttentionOutput
     AttentionOutput { out, log_sum_exp }
 }
 
-/// Bias b of sigmoid attention: the given number as `[1, 1, 1, 1]`, or −ln n for a query with n visible keys, `[B, 1, T, 1]`
-/// (2409.04431, section 3.1).
-fn sigmoid_bias(bias: Option<f64>, dense: &DenseMask, dtype: DType) -> Tensor<4> {
-    match bias {
-        Some(bias) => Tensor::full([1, 1, 1, 1], bias, (&dense.mask.device(), dtype)),
-        None => {
-            let visible = dense.mask.clone().int().sum_dim(3).neg().add_scalar(dense.mask.dims()[3] as i32);
-            -visible.clamp_min(1).float().cast(dtype).log()
-        }
-    }
-}
-
-/// Scores `[B, H, T, S]`: scaled products plus bias, soft-capped, hidden keys at [`MASKED_SCORE`].
+/// Scores `[B, H, T, S]`: scaled products plus bias, transformed, hidden keys at [`MASKED_SCORE`].
 fn masked_scores(call: &AttentionCall) -> Tensor<4> {
     let scores = grouped_matmul(call.query.clone() * call.scale, call.key.clone().swap_dims(2, 3));
     let scores = match &call.bias {
-        Some(bias) => scores.clone() + bias.to_dense(&call.block_mask).cast(scores.dtype()),
+        Some(bias) => {
+            let inputs = BiasInputs { query: &call.query, scores: &scores, block_mask: &call.block_mask };
+            let bias = bias.dense(inputs).cast(scores.dtype());
+            scores + bias
+        }
         None => scores,
     };
-    let scores = match call.score.softcap() {
-        // Multiplied by 1 / cap: Burn computes the gradient of a division by a number in f32, even for f64 tensors.
-        Some(cap) => (scores * (1.0 / cap)).tanh() * cap,
-        None => scores,
-    };
+    let scores = call.score.transform(scores);
     let mask = call.block_mask.dense().mask.clone().expand(scores.dims());
     scores.mask_fill(mask, MASKED_SCORE)
 }

@@ -4,6 +4,7 @@
 //! source may be a mapped file. Nothing is computed, so every task may be of any size; tasks are 1 MiB of a copy and
 //! `TILE` rows of a transposed matrix.
 
+use burn::tensor::Bytes;
 use rayon::prelude::*;
 
 /// Side of the square tiles of a transposition. A tile passes through a buffer of 8 or 16 KiB in the first-level cache. Source
@@ -28,6 +29,26 @@ pub fn copy_bytes(bytes: &[u8], out: &mut [u8]) {
 /// [`copy_bytes`] into new memory.
 pub fn copied_bytes(bytes: &[u8]) -> Vec<u8> {
     let mut out = vec![0; bytes.len()];
+    copy_bytes(bytes, &mut out);
+    out
+}
+
+/// Memory of `count` elements of `element_bytes` bytes each, all zero, that Burn takes into a tensor of such elements as it is.
+/// Burn copies a vector of bytes instead: such a vector has no alignment.
+pub fn zeroed_elements(count: usize, element_bytes: usize) -> Bytes {
+    match element_bytes {
+        2 => Bytes::from_elems(vec![0u16; count]),
+        4 => Bytes::from_elems(vec![0u32; count]),
+        _ => Bytes::from_bytes_vec(vec![0; count * element_bytes]),
+    }
+}
+
+/// [`copy_bytes`] of elements of `element_bytes` bytes each into memory of [`zeroed_elements`].
+///
+/// # Panics
+/// If the bytes are not a whole number of elements.
+pub fn copied_elements(bytes: &[u8], element_bytes: usize) -> Bytes {
+    let mut out = zeroed_elements(bytes.len() / element_bytes, element_bytes);
     copy_bytes(bytes, &mut out);
     out
 }
@@ -129,6 +150,10 @@ fn transpose_band<const N: usize>(values: &[[u8; N]], starts: &[usize], left: us
 #[cfg(test)]
 mod tests {
     use super::*;
+    use burn::{
+        backend::flex::FlexTensor,
+        tensor::{DType, TensorData},
+    };
 
     /// Elements that are all different, as bytes.
     fn elements<const N: usize>(count: usize) -> Vec<u8> {
@@ -155,6 +180,17 @@ mod tests {
             check_transpose::<4>(shape);
         }
         assert!(transposed(&[], 4, [0, 5]).is_empty() && transposed(&[], 4, [5, 0]).is_empty());
+    }
+
+    #[test]
+    fn a_tensor_takes_the_memory_of_elements_without_a_copy() {
+        for (dtype, size) in [(DType::F32, 4), (DType::BF16, 2)] {
+            let bytes = copied_elements(&vec![1; 3 * size], size);
+            let address = bytes.as_ptr();
+            let tensor = FlexTensor::from_data(TensorData::from_bytes(bytes, [3], dtype));
+            assert!(tensor.bytes().iter().eq(&vec![1; 3 * size]));
+            assert_eq!(tensor.bytes().as_ptr(), address, "{dtype:?}");
+        }
     }
 
     #[test]

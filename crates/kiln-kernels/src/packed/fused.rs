@@ -2,10 +2,10 @@
 //!
 //! * **One row of x** (decoding): products from packed rows where the format has them ([`GgmlType::has_mat_vec`]), otherwise
 //!   each row of W is dequantized once. Tasks of 65,536 weights.
-//! * **Several rows** (prefill, training): tiles of 128 rows of W are dequantized and multiplied with all rows of x, so the
-//!   cost of dequantization is shared. The copy has 128 rows instead of the whole matrix.
-//! * **Gradient**: tiles of 128 rows of W in ascending order, each added to all rows of ∂x; tasks are 128 rows of ∂x. The tile
-//!   itself is dequantized by tasks of 16 rows.
+//! * **Several rows** (prefill, training): tasks are 64 to 128 rows of W, which are dequantized and multiplied with all rows of
+//!   x, so the cost of dequantization is shared.
+//! * **Gradient**: tasks are 64 to 256 columns of W. A task dequantizes 128 rows at a time, in ascending order, and adds their
+//!   product to its columns of ∂x.
 //!
 //! Order of sums: forward, an element is one dot product inside one task; backward, tiles in ascending order. Task sizes are
 //! constants, so the bits don't depend on threads (`threads_change_no_bit` in `tests/integration/packed.rs`). A prompt of one
@@ -25,6 +25,7 @@ use crate::cpu::{
 };
 use burn::tensor::{Int, Shape, Tensor};
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Operation of [`packed_linear`] on Burn's backends.
 #[backend_extension(Flex, Autodiff)]
@@ -77,8 +78,10 @@ const MIN_TASK_VALUES: usize = 64 * 1024;
 /// Rows of W in a tile: enough for an efficient product, and at 4096 columns the dequantized tile (2 MiB) is about the size of
 /// an L2 cache.
 const TILE_ROWS: usize = 128;
-/// Rows of a tile that one task dequantizes.
-const DEQUANTIZE_ROWS: usize = 16;
+/// Greatest number of columns of a tile of a product x W: 128 KiB with 128 rows, for a second-level cache.
+const TILE_COLUMNS: usize = 256;
+/// Smallest number of columns of the output in one task: four vectors of the widest registers.
+const MIN_COLUMNS: usize = 64;
 
 vectorized! {
     /// Dot product in 16 lanes.
@@ -101,26 +104,52 @@ pub(super) fn product_transposed(x: &[f32], matrix: PackedRef) -> Vec<f32> {
 pub(super) fn product(x: &[f32], matrix: PackedRef) -> Vec<f32> {
     let [rows, columns] = matrix.shape;
     let count = x.len() / rows.max(1);
-    let mut out = vec![0.0; count * columns];
     if count == 1 && matrix.ggml_type.block_size == 1 {
+        let mut out = vec![0.0; columns];
         product_one_row(x, matrix, &mut out);
         return out;
     }
-    let mut weights = vec![0.0; TILE_ROWS.min(rows) * columns];
-    for first in (0..rows).step_by(TILE_ROWS) {
-        let height = TILE_ROWS.min(rows - first);
-        let weights = &mut weights[..height * columns];
-        weights.par_chunks_mut(DEQUANTIZE_ROWS * columns.max(1)).enumerate().for_each(|(task, out)| {
-            let span = matrix.row_span(first + task * DEQUANTIZE_ROWS, out.len() / columns);
-            matrix.ggml_type.dequantize(span, out);
-        });
-        out.par_chunks_mut(TILE_ROWS * columns.max(1)).zip(x.par_chunks(TILE_ROWS * rows)).for_each(|(out, x)| {
-            let count = x.len() / rows;
+    let width = task_columns(columns, TILE_COLUMNS).next_multiple_of(matrix.ggml_type.block_size);
+    by_columns([count, columns], width, |columns, out| {
+        let mut weights = vec![0.0; TILE_ROWS.min(rows) * columns.len()];
+        for first in (0..rows).step_by(TILE_ROWS) {
+            let height = TILE_ROWS.min(rows - first);
+            let weights = &mut weights[..height * columns.len()];
+            for (row, out) in weights.chunks_exact_mut(columns.len()).enumerate() {
+                matrix.ggml_type.dequantize(matrix.column_span(first + row, &columns), out);
+            }
             let left = MatrixRef::columns(x, [count, height], first, rows);
-            let right = MatrixRef::row_major(weights, [height, columns]);
-            MatrixMut::row_major(out, [count, columns]).gemm(left, right, 1.0, true);
-        });
+            let right = MatrixRef::row_major(weights, [height, columns.len()]);
+            MatrixMut::row_major(out, [count, columns.len()]).gemm(left, right, 1.0, true);
+        }
+    })
+}
+
+/// Number of columns of the output in one task, at most `max`: few enough for eight tasks, so that a narrow output is shared
+/// by threads too, and a whole number of vectors.
+fn task_columns(columns: usize, max: usize) -> usize {
+    (columns / 8).next_multiple_of(MIN_COLUMNS).clamp(MIN_COLUMNS, max)
+}
+
+/// A matrix `[count, columns]`, row-major, whose columns are computed by tasks: `fill` gets a range of columns and adds to zeros
+/// of the shape `[count, width of the range]`.
+///
+/// A task has all rows. So the threads share the work of a product with few rows, and no part of W is dequantized twice.
+fn by_columns([count, columns]: [usize; 2], width: usize, fill: impl Fn(Range<usize>, &mut [f32]) + Sync) -> Vec<f32> {
+    let mut blocks = vec![0.0; count * columns];
+    blocks.par_chunks_mut((count * width).max(1)).enumerate().for_each(|(task, out)| {
+        let first = task * width;
+        fill(first..first + out.len() / count, out);
+    });
+    if columns <= width {
+        return blocks;
     }
+    let mut out = vec![0.0; blocks.len()];
+    par_fill_rows(&mut out, columns, |row, out| {
+        for (block, out) in blocks.chunks(count * width).zip(out.chunks_mut(width)) {
+            out.copy_from_slice(&block[row * out.len()..][..out.len()]);
+        }
+    });
     out
 }
 
@@ -143,27 +172,18 @@ fn linear_one_row(x: &[f32], matrix: PackedRef) -> Vec<f32> {
 }
 
 /// Product with several rows of x, `[n, columns] → [n, rows]`.
-///
-/// A tile writes its own rows of the transposed result, so tasks write disjoint memory; the result is transposed at the end.
 fn linear_rows(x: &[f32], matrix: PackedRef) -> Vec<f32> {
     let [rows, columns] = matrix.shape;
     let count = x.len() / columns;
-    let mut transposed = vec![0.0; rows * count];
-    transposed.par_chunks_mut(TILE_ROWS * count).enumerate().for_each(|(tile, out)| {
-        let height = out.len() / count;
-        let weights = dequantize_rows(matrix, tile * TILE_ROWS, height);
-        MatrixMut::row_major(out, [height, count]).gemm(
-            MatrixRef::row_major(&weights, [height, columns]),
-            MatrixRef::row_major(x, [count, columns]).transposed(),
+    by_columns([count, rows], task_columns(rows, TILE_ROWS), |rows, out| {
+        let weights = dequantize_rows(matrix, rows.start, rows.len());
+        MatrixMut::row_major(out, [count, rows.len()]).gemm(
+            MatrixRef::row_major(x, [count, columns]),
+            MatrixRef::row_major(&weights, [rows.len(), columns]).transposed(),
             1.0,
             false,
         );
-    });
-    let mut out = vec![0.0; transposed.len()];
-    par_fill_rows(&mut out, rows, |row, out| {
-        out.iter_mut().enumerate().for_each(|(column, out)| *out = transposed[column * count + row]);
-    });
-    out
+    })
 }
 
 /// Columns of W in one task of a product x W with one row of x: a row of a task is dequantized into an L1 cache.

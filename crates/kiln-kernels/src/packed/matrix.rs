@@ -2,7 +2,7 @@
 
 use super::GgmlType;
 use crate::cpu::rows::gather_rows;
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 /// Packed matrix `[rows, columns]`, row after row. Clones share the bytes.
 #[derive(Clone, Debug)]
@@ -31,6 +31,15 @@ impl<'a> PackedRef<'a> {
     pub(crate) fn row_span(&self, first: usize, count: usize) -> &'a [u8] {
         &self.bytes[first * self.row_bytes..][..count * self.row_bytes]
     }
+
+    /// Returns the bytes of a range of columns of one row. The range is of whole blocks.
+    ///
+    /// # Panics
+    /// If the columns aren't within the matrix.
+    pub(super) fn column_span(&self, row: usize, columns: &Range<usize>) -> &'a [u8] {
+        let bytes = |columns: usize| columns / self.ggml_type.block_size * self.ggml_type.block_bytes;
+        &self.row_span(row, 1)[bytes(columns.start)..bytes(columns.end)]
+    }
 }
 
 impl PackedMatrix {
@@ -51,6 +60,13 @@ impl PackedMatrix {
     pub fn new(ggml_type: &'static GgmlType, shape: [usize; 2], bytes: Arc<Vec<u8>>) -> Option<Self> {
         let row_bytes = ggml_type.byte_len(shape[1])?;
         (shape[0].checked_mul(row_bytes)? == bytes.len()).then_some(Self { ggml_type, shape, row_bytes, bytes })
+    }
+
+    /// Whether two matrices are clones of each other, which share their bytes.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.bytes, &other.bytes)
+            && self.shape == other.shape
+            && self.ggml_type.name == other.ggml_type.name
     }
 
     /// Returns the block format.

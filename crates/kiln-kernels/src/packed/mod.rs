@@ -35,6 +35,7 @@ mod fused;
 mod ggml_type;
 mod group_quants;
 mod half;
+pub mod integer_blocks;
 mod matrix;
 mod placeholder;
 pub mod quantize;

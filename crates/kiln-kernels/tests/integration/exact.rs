@@ -3,8 +3,8 @@
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use kiln_kernels::{
     attention::{
-        self, AttentionCall, AttentionOutput, BiasKind, BlockMask, DenseMask, DistanceBias, Score, Sigmoid, Softmax,
-        block_mask::TILE_SIZE,
+        self, AttentionCall, AttentionOutput, BlockMask, Buckets, DenseMask, DistanceBias, ScoreBias, Sigmoid, Slopes,
+        Softmax, block_mask::TILE_SIZE,
     },
     exact,
     packed::{GGML_TYPES, PackedMatrix, PackedStack, packed_grouped_linear_reference, packed_linear_reference},
@@ -13,6 +13,7 @@ use kiln_kernels::{
 };
 use kiln_spec::{Direction, Pattern, Random, TokenMark, plan::TilePlan};
 use proptest::prelude::*;
+use std::sync::Arc;
 
 fn random_tensor<const D: usize>(random: &mut Random, shape: [usize; D]) -> Tensor<D> {
     let values: Vec<f32> = (0..shape.iter().product()).map(|_| random.normal() as f32).collect();
@@ -144,10 +145,17 @@ fn grouped_products_are_their_reference_and_rows_are_independent() {
     }
 }
 
+/// Bias of the scores.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Bias {
+    Slopes,
+    Buckets,
+}
+
 /// Everything an attention call may be, besides its tensors.
 #[derive(Clone, Debug)]
 struct Options {
-    bias: Option<BiasKind>,
+    bias: Option<Bias>,
     softcap: Option<f64>,
     sigmoid: Option<Option<f64>>,
     pattern: Pattern,
@@ -155,8 +163,7 @@ struct Options {
 }
 
 fn options() -> impl Strategy<Value = Options> {
-    let buckets = BiasKind::Buckets(std::sync::Arc::new((0..41).map(|d: u32| d % 7).collect()));
-    let bias = prop_oneof![Just(None), Just(Some(BiasKind::Slope)), Just(Some(buckets))];
+    let bias = prop_oneof![Just(None), Just(Some(Bias::Slopes)), Just(Some(Bias::Buckets))];
     let sigmoid = prop_oneof![Just(None), Just(None), Just(Some(None)), Just(Some(Some(-2.0)))];
     let pattern = prop_oneof![Just(Pattern::default()), (0u32..100).prop_map(|before| Pattern::window(before, 0)),];
     let direction = prop_oneof![Just(Direction::Causal), Just(Direction::Bidirectional)];
@@ -226,17 +233,24 @@ impl Document {
             key: Self::rows(&self.key, &row.keys),
             value: Self::rows(&self.value, &row.keys),
             block_mask,
-            bias: options.bias.clone().map(|kind| {
-                let rows = if kind == BiasKind::Slope { 1 } else { 7 };
-                DistanceBias { table: self.table.clone().narrow(0, 0, rows), kind }
-            }),
+            bias: options.bias.map(|bias| self.bias(bias)),
             scale: 0.37,
             score: match options.sigmoid {
-                Some(bias) => Score::Sigmoid(Sigmoid { bias }),
-                None => Score::Softmax(Softmax { softcap: options.softcap, ..Softmax::default() }),
+                Some(bias) => Arc::new(Sigmoid { bias }),
+                None => Arc::new(Softmax { softcap: options.softcap, ..Softmax::default() }),
             },
             dropout: None,
             needs_log_sum_exp: options.sigmoid.is_none(),
+        }
+    }
+
+    fn bias(&self, bias: Bias) -> Arc<dyn ScoreBias> {
+        match bias {
+            Bias::Slopes => Arc::new(DistanceBias { table: self.table.clone().narrow(0, 0, 1), function: Slopes }),
+            Bias::Buckets => {
+                let function = Buckets(Arc::new((0..41).map(|distance: u32| distance % 7).collect()));
+                Arc::new(DistanceBias { table: self.table.clone(), function })
+            }
         }
     }
 

@@ -4,8 +4,8 @@ use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use kiln_kernels::{
     adamw, attention,
     attention::{
-        AttentionCall, AttentionOutput, BiasKind, BlockMask, DenseMask, DistanceBias, Score, Softmax,
-        block_mask::TILE_SIZE,
+        AttentionCall, AttentionOutput, BlockMask, Buckets, DenseMask, DistanceBias, Score, ScoreBias, Sigmoid, Slopes,
+        Softmax, block_mask::TILE_SIZE,
     },
     cross_entropy, dropout, gated_linear, gelu, grouped_linear, layer_norm, log_sigmoid, rms_norm,
     rotary::{self, RotaryPairing},
@@ -17,6 +17,7 @@ use kiln_spec::{
     plan::{TilePlan, dense_mask},
 };
 use proptest::prelude::*;
+use std::sync::Arc;
 
 fn random_leaf<const D: usize>(random: &mut Random, shape: [usize; D], scale: f64) -> Tensor<D> {
     let values: Vec<f32> = (0..shape.iter().product()).map(|_| (random.normal() * scale) as f32).collect();
@@ -88,16 +89,43 @@ fn block_mask(pattern: &Pattern, rows: &[QueryKeyMarks], known: bool) -> BlockMa
 #[derive(Clone, Debug)]
 struct CallOptions {
     bias_kind: Option<BiasKind>,
-    softcap: Option<f64>,
+    /// Softmax with an optional softcap, or sigmoid with an optional bias.
+    score: Arc<dyn Score>,
     needs_log_sum_exp: bool,
     is_strided: bool,
 }
 
+/// Kinds of biases.
+#[derive(Clone, Debug, PartialEq)]
+enum BiasKind {
+    Slopes,
+    Buckets(Buckets),
+}
+
+impl BiasKind {
+    fn with_table(&self, table: Tensor<2>) -> Arc<dyn ScoreBias> {
+        match self {
+            Self::Slopes => Arc::new(DistanceBias { table, function: Slopes }),
+            Self::Buckets(buckets) => Arc::new(DistanceBias { table, function: buckets.clone() }),
+        }
+    }
+}
+
+fn score() -> impl Strategy<Value = Arc<dyn Score>> {
+    let softmax = proptest::option::of(1.0..4.0f64)
+        .prop_map(|softcap| Arc::new(Softmax { softcap, ..Softmax::default() }) as Arc<dyn Score>);
+    let sigmoid = proptest::option::of(-2.0..2.0f64).prop_map(|bias| Arc::new(Sigmoid { bias }) as Arc<dyn Score>);
+    prop_oneof![2 => softmax, 1 => sigmoid]
+}
+
 fn call_options() -> impl Strategy<Value = CallOptions> {
-    let buckets = BiasKind::Buckets(std::sync::Arc::new((0..41).map(|d: u32| d % 7).collect()));
-    let by = prop_oneof![Just(None), Just(Some(BiasKind::Slope)), Just(Some(buckets))];
-    (by, proptest::option::of(1.0..4.0f64), any::<bool>(), any::<bool>()).prop_map(|(by, softcap, log_sum, strided)| {
-        CallOptions { bias_kind: by, softcap, needs_log_sum_exp: log_sum, is_strided: strided }
+    let buckets = BiasKind::Buckets(Buckets(Arc::new((0..41).map(|d: u32| d % 7).collect())));
+    let by = prop_oneof![Just(None), Just(Some(BiasKind::Slopes)), Just(Some(buckets))];
+    (by, score(), any::<bool>(), any::<bool>()).prop_map(|(by, score, log_sum, strided)| CallOptions {
+        bias_kind: by,
+        needs_log_sum_exp: log_sum && score.is_softmax(),
+        score,
+        is_strided: strided,
     })
 }
 
@@ -105,15 +133,15 @@ fn call_options() -> impl Strategy<Value = CallOptions> {
 fn call(sides: &[Tensor<4>], sight: &BlockMask, kind: &CallOptions) -> AttentionCall {
     // As projections leave them: `[B, T, H, D]` in memory.
     let view = |x: &Tensor<4>| if kind.is_strided { x.clone().swap_dims(1, 2) } else { x.clone() };
-    let table = |by| DistanceBias { table: sides[3].clone().squeeze_dims(&[0, 1]), kind: by };
+    let with_table = |kind: &BiasKind| kind.with_table(sides[3].clone().squeeze_dims(&[0, 1]));
     AttentionCall {
         query: view(&sides[0]),
         key: view(&sides[1]),
         value: view(&sides[2]),
         block_mask: sight.clone(),
-        bias: kind.bias_kind.clone().map(table),
+        bias: kind.bias_kind.as_ref().map(with_table),
         scale: 0.37,
-        score: Score::Softmax(Softmax { softcap: kind.softcap, ..Softmax::default() }),
+        score: kind.score.clone(),
         dropout: None,
         needs_log_sum_exp: kind.needs_log_sum_exp,
     }
@@ -149,7 +177,7 @@ proptest! {
         let kind = if known { kind } else { CallOptions { bias_kind: None, ..kind } };
         let sight = block_mask(&pattern, &marks(&mut random, [b, t, s]), known);
         let shape = |n: usize, t: usize, d: usize| if kind.is_strided { [b, t, n, d] } else { [b, n, t, d] };
-        let slopes = kind.bias_kind == Some(BiasKind::Slope);
+        let slopes = kind.bias_kind == Some(BiasKind::Slopes);
         let mut leaves = vec![
             random_leaf(&mut random, shape(h, t, d), 1.0), random_leaf(&mut random, shape(g, s, d), 1.0), random_leaf(&mut random, shape(g, s, e), 1.0),
         ];

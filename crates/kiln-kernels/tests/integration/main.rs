@@ -6,4 +6,5 @@ mod fused;
 mod half;
 mod linear_cross_entropy;
 mod packed;
+mod paged_attention;
 mod scan;

@@ -71,10 +71,13 @@ fn threads_change_no_bit() {
     for packing in 0..GGML_TYPES.len() {
         let matrix = random_matrix(&mut random, packing, [700, 3]);
         for count in [1, 5, 300] {
-            let x = random_tensor(&mut random, [count, matrix.shape()[1]], &Device::flex());
+            let x = random_tensor(&mut random, [count, matrix.shape()[1]], &Device::flex().autodiff()).require_grad();
+            let slopes = random_tensor(&mut random, [count, 700], &Device::flex().autodiff());
             let by = |threads| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-                to_f64_vec(&pool.install(|| packed_linear(x.clone(), &matrix)))
+                let y = pool.install(|| packed_linear(x.clone(), &matrix));
+                let gradient = pool.install(|| x.grad(&(y.clone() * slopes.clone()).sum().backward()).unwrap());
+                (to_f64_vec(&y), to_f64_vec(&gradient))
             };
             assert_eq!(by(1), by(3), "{} {count}", GGML_TYPES[packing].name);
         }

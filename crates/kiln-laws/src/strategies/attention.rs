@@ -2,22 +2,23 @@
 
 use super::{MAX_POSITIONS, norm};
 use crate::layouts;
-use kiln_kernels::attention::{Score, Sigmoid, Softmax};
 use kiln_nn::{
     part::attention::{
         AttentionConfig, AttentionSource, LatentProjectionConfig, MultiHeadProjectionConfig, ProjectionConfig,
         QueryKeyNormConfig, QueryKeyNormScope, SegmentsConfig,
+        score::{ScoreConfig, SigmoidConfig, SoftmaxConfig, TalkingHeadsConfig, TopKConfig},
     },
     position::{
-        AlibiConfig, LearnedPositionConfig, PositionConfig, RelativeBiasConfig, RotaryEmbeddingConfig, RotaryScaling,
-        SinusoidalPositionConfig,
-        rotary_scaling::{LinearScaling, Llama3Scaling, YarnScaling},
+        AlibiConfig, CopeConfig, LearnedPositionConfig, PositionConfig, RelativeBiasConfig, RotaryEmbeddingConfig,
+        RotaryScaling, SinusoidalPositionConfig, XPosConfig,
+        rotary_scaling::{DynamicScaling, LinearScaling, Llama3Scaling, YarnScaling},
     },
 };
 use kiln_spec::config::NoOptions;
 use proptest::{option, prelude::*, sample::select};
 
-/// Position encoding of a stack. T5's is left out: its table must fit the heads of an attention (see [`attention`]).
+/// Position encoding of a stack. Those of T5 and CoPE are left out: their tables must fit the heads of an attention (see
+/// [`attention`]).
 pub fn position() -> BoxedStrategy<PositionConfig> {
     prop_oneof![
         1 => Just(PositionConfig::None(NoOptions {})),
@@ -25,6 +26,7 @@ pub fn position() -> BoxedStrategy<PositionConfig> {
         1 => sinusoidal().prop_map(PositionConfig::Sinusoidal),
         3 => rotary().prop_map(PositionConfig::Rotary),
         1 => alibi().prop_map(PositionConfig::Alibi),
+        1 => xpos().prop_map(PositionConfig::XPos),
     ]
     .boxed()
 }
@@ -32,6 +34,12 @@ pub fn position() -> BoxedStrategy<PositionConfig> {
 /// ALiBi, scaled like the query-key products or not.
 fn alibi() -> impl Strategy<Value = AlibiConfig> {
     (0.0f64..8.0, any::<bool>()).prop_map(|(alibi_bias_max, scaled)| AlibiConfig { alibi_bias_max, scaled })
+}
+
+/// xPos with a decay that a few tokens show.
+fn xpos() -> impl Strategy<Value = XPosConfig> {
+    (2.0f64..20_000.0, any::<bool>(), 2.0f64..50.0, 0.2f64..2.0)
+        .prop_map(|(theta, interleaved, scale_base, gamma)| XPosConfig { theta, interleaved, scale_base, gamma })
 }
 
 /// A learned table of [`MAX_POSITIONS`] rows, the first of them for position `offset`.
@@ -44,7 +52,7 @@ fn sinusoidal() -> impl Strategy<Value = SinusoidalPositionConfig> {
     any::<bool>().prop_map(|interleaved| SinusoidalPositionConfig { theta: 100.0, interleaved })
 }
 
-/// Rotary positions that rotate all coordinates of a head, with every scaling.
+/// Rotary positions that rotate all coordinates of a head, with every scaling but LongRoPE, whose lists must fit a head.
 fn rotary() -> impl Strategy<Value = RotaryEmbeddingConfig> {
     let yarn = YarnScaling {
         factor: 4.0,
@@ -65,6 +73,8 @@ fn rotary() -> impl Strategy<Value = RotaryEmbeddingConfig> {
         RotaryScaling::Linear(LinearScaling { factor: 2.5 }),
         RotaryScaling::Yarn(yarn),
         RotaryScaling::Llama3(llama3),
+        // Within and beyond the original context: documents have up to eight tokens.
+        RotaryScaling::Dynamic(DynamicScaling { factor: 2.0, original_max_position_embeddings: 4 }),
     ];
     (2.0f64..20_000.0, any::<bool>(), select(scaling)).prop_map(|(theta, interleaved, scaling)| RotaryEmbeddingConfig {
         theta,
@@ -124,12 +134,16 @@ fn latent() -> BoxedStrategy<ProjectionConfig> {
         .boxed()
 }
 
-/// Softmax with softcap, temperature and sink, or sigmoid with and without a bias.
-pub fn score() -> BoxedStrategy<Score> {
+/// Softmax with softcap, temperature and sink, sigmoid with and without a bias, top-k, or talking heads.
+pub fn score() -> BoxedStrategy<ScoreConfig> {
     let softmax = (option::weighted(0.3, 0.5f64..5.0), select(vec![1.0, 0.7]), any::<bool>());
     prop_oneof![
-        3 => softmax.prop_map(|(softcap, temperature, sink)| Score::Softmax(Softmax { softcap, temperature, sink })),
-        1 => option::of(-3.0f64..1.0).prop_map(|bias| Score::Sigmoid(Sigmoid { bias })),
+        6 => softmax.prop_map(|(softcap, temperature, sink)| {
+            ScoreConfig::Softmax(SoftmaxConfig { softcap, temperature, sink })
+        }),
+        2 => option::of(-3.0f64..1.0).prop_map(|bias| ScoreConfig::Sigmoid(SigmoidConfig { bias })),
+        1 => (1usize..6).prop_map(|k| ScoreConfig::TopK(TopKConfig { k })),
+        1 => Just(ScoreConfig::TalkingHeads(TalkingHeadsConfig {})),
     ]
     .boxed()
 }
@@ -139,7 +153,8 @@ pub fn score() -> BoxedStrategy<Score> {
 pub fn attention() -> BoxedStrategy<AttentionConfig> {
     let own = prop_oneof![
         position().prop_filter("only a stack adds positions to embeddings", |p| !p.is_added_to_embedding()),
-        relative_bias().prop_map(PositionConfig::T5)
+        relative_bias().prop_map(PositionConfig::T5),
+        (2usize..6).prop_map(|npos_max| PositionConfig::Cope(CopeConfig { npos_max, head_dim: None })),
     ];
     let source = prop_oneof![
         2 => Just(AttentionSource::default()),
@@ -147,14 +162,21 @@ pub fn attention() -> BoxedStrategy<AttentionConfig> {
     ];
     let projection = prop_oneof![2 => heads(), 1 => latent()];
     (projection, option::weighted(0.4, own), layouts::pattern(), score(), source)
-        .prop_map(|(projection, position, pattern, score, source)| AttentionConfig {
-            source,
-            projection,
-            position,
-            pattern,
-            score,
+        .prop_map(|(projection, position, pattern, score, source)| {
+            legal(AttentionConfig { source, projection, position, pattern, score, value_residual: None })
         })
         .boxed()
+}
+
+/// The attention without a prefix that its scores can't be computed apart for, and without positions that read the queries of a
+/// latent projection.
+fn legal(mut config: AttentionConfig) -> AttentionConfig {
+    if !config.score.merges_key_sets() {
+        config.source = AttentionSource::default();
+    }
+    let is_latent = matches!(config.projection, ProjectionConfig::Latent(_));
+    config.position = config.position.filter(|position| !(is_latent && position.reads_queries()));
+    config
 }
 
 /// T5's relative bias, with buckets for one side or for both.

@@ -17,6 +17,7 @@ use kiln_nn::{
         gated_linear_attention::GatedLinearAttentionConfig,
         mamba2::Mamba2Config,
     },
+    streams::{HyperConnectionsConfig, ResidualStreamsConfig},
 };
 use kiln_spec::config::NoOptions;
 use proptest::{collection::vec, option, prelude::*, sample::select};
@@ -51,6 +52,15 @@ pub fn junction() -> BoxedStrategy<JunctionConfig> {
         select(vec![0.0, 1.0]).prop_map(|alpha_init| JunctionConfig::ReZero(ReZeroConfig { alpha_init })),
     ]
     .boxed()
+}
+
+/// Any residual streams: one in three of five cases, otherwise hyper-connections of one, two or four streams.
+pub fn residual_streams() -> BoxedStrategy<ResidualStreamsConfig> {
+    let options = (select(vec![1, 2, 2, 4]), any::<[bool; 2]>(), norm());
+    let connections = options.prop_map(|(expansion_rate, [dynamic, tanh], norm)| {
+        ResidualStreamsConfig::HyperConnections(HyperConnectionsConfig { expansion_rate, dynamic, tanh, norm })
+    });
+    prop_oneof![3 => Just(ResidualStreamsConfig::default()), 2 => connections].boxed()
 }
 
 /// Any norm, and a residual multiplier in one of three cases.
@@ -198,13 +208,18 @@ pub fn part() -> BoxedStrategy<PartConfig> {
     .boxed()
 }
 
-/// A block of one to three sublayers of one or two parts each, run once or twice. A gated convolution has a norm: it is cubic in
-/// its input, and a few of them without norms give numbers whose rounding is above any bound.
+/// A block of one to three sublayers of one or two parts each, run once or twice. A gated convolution, and GLA without a norm of
+/// its own, have a norm before them: they are cubic in their input, and a few of them without norms give numbers whose rounding
+/// is above any bound.
 pub fn block() -> BoxedStrategy<BlockConfig> {
     let norms = option::weighted(0.4, norm());
     let sublayer = (junction(), vec(part(), 1..3), norms).prop_map(|(junction, parts, part_norm)| {
         let is_free = !junction.norm().is_some_and(|norm| !matches!(norm, NormConfig::None(_)));
-        let is_cubic = parts.iter().any(|part| matches!(part, PartConfig::GatedConvolution(_)));
+        let is_cubic = parts.iter().any(|part| match part {
+            PartConfig::GatedConvolution(_) => true,
+            PartConfig::Gla(gla) => matches!(gla.norm, NormConfig::None(_)),
+            _ => false,
+        });
         let needed = is_cubic.then(|| NormConfig::Rms(RmsNormConfig::default()));
         let part_norm = part_norm.filter(|norm| needed.is_none() || !matches!(norm, NormConfig::None(_))).or(needed);
         SublayerConfig { junction, parts, part_norm: part_norm.filter(|_| is_free) }

@@ -1,6 +1,6 @@
 //! Encoders, encoder-decoders, and heads of every kind.
 
-use super::{attention, block, decoder, junction, language, norm, position};
+use super::{attention, block, decoder, junction, language, norm, position, replace_post_norms};
 use kiln_models::{BlockConfig, EncoderConfig, ModelConfig, Stack, SublayerConfig, Visibility};
 use kiln_nn::{
     head::{ClassificationHeadConfig, EmbeddingHeadConfig, HeadConfig, HeadTransformConfig, Pooling},
@@ -9,6 +9,7 @@ use kiln_nn::{
         attention::{AttentionConfig, AttentionSource},
         feed_forward::mlp::MlpConfig,
     },
+    position::PositionConfig,
     variant::Causality,
 };
 use kiln_spec::config::NoOptions;
@@ -18,6 +19,7 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 pub fn encoder() -> impl Strategy<Value = ModelConfig> {
     (decoder(), head()).prop_map(|(mut config, head)| {
         config.blocks.iter_mut().for_each(replace_causal_only);
+        replace_causal_only_position(&mut config.position);
         (config.stack, config.visibility, config.head) = (Stack::Encoder, Visibility::Bidirectional, head);
         config.resolve();
         config
@@ -31,6 +33,16 @@ fn replace_causal_only(block: &mut BlockConfig) {
         if part.card().causality == Causality::CausalOnly {
             *part = PartConfig::Mlp(MlpConfig { intermediate: Some(3), ..MlpConfig::default() });
         }
+        if let PartConfig::Attention(attention) = part {
+            attention.position.iter_mut().for_each(replace_causal_only_position);
+        }
+    }
+}
+
+/// Replaces a position encoding that works from left to right only.
+fn replace_causal_only_position(position: &mut PositionConfig) {
+    if position.card().causality == Causality::CausalOnly {
+        *position = PositionConfig::None(NoOptions {});
     }
 }
 
@@ -46,9 +58,12 @@ pub fn encoder_decoder() -> impl Strategy<Value = ModelConfig> {
             let mut own = own;
             let blocks = own.iter_mut().flat_map(|own| &mut own.blocks).flatten();
             blocks.chain(&mut config.blocks).for_each(replace_causal_only);
+            let positions = own.iter_mut().flat_map(|own| &mut own.position);
+            positions.chain([&mut config.position]).for_each(replace_causal_only_position);
             let sublayers = &mut config.blocks[0].sublayers;
             sublayers.insert(at.min(sublayers.len()), SublayerConfig::new(junction, vec![cross]));
             (config.stack, config.visibility, config.encoder) = (Stack::EncoderDecoder, Visibility::Prefix, own);
+            replace_post_norms(&mut config);
             config.resolve();
             config
         },

@@ -8,10 +8,11 @@ use kiln_nn::{
     norm::{NormConfig, RmsNormConfig},
     part::{
         PartConfig,
-        attention::{AttentionConfig, ProjectionConfig},
+        attention::{AttentionConfig, ProjectionConfig, ScoreConfig},
         experts::ExpertConfig,
         feed_forward::activation::Activation,
     },
+    position::PositionConfig,
 };
 
 /// Returns the model with every block running for every token.
@@ -87,7 +88,8 @@ pub fn with_zero_branches(config: &ModelConfig) -> ModelConfig {
 
 /// Whether the loss is differentiable everywhere, so that finite differences approximate its gradient.
 ///
-/// ReLU, clipped queries, the choice of experts and the choice of tokens (mixture of depths) are not.
+/// ReLU, clipped queries, the choice of keys (top-k), positions that are interpolated (CoPE), the choice of experts and the
+/// choice of tokens (mixture of depths) are not.
 pub fn is_differentiable(config: &ModelConfig) -> bool {
     let encoder = config.encoder_model_config().map_or_else(Vec::new, |encoder| encoder.blocks);
     let blocks: Vec<&BlockConfig> = config.blocks.iter().chain(&encoder).collect();
@@ -98,9 +100,7 @@ pub fn is_differentiable(config: &ModelConfig) -> bool {
     parts.all(|part| match part {
         PartConfig::Mlp(mlp) => mlp.activation != Activation::Relu,
         PartConfig::GatedMlp(mlp) => mlp.activation != Activation::Relu,
-        PartConfig::Attention(AttentionConfig { projection: ProjectionConfig::Heads(heads), .. }) => {
-            heads.clip_qkv.is_none()
-        }
+        PartConfig::Attention(attention) => is_attention_differentiable(attention),
         PartConfig::Experts(experts) => {
             let all_active = experts.top_k == experts.num_experts;
             all_active
@@ -109,6 +109,13 @@ pub fn is_differentiable(config: &ModelConfig) -> bool {
         }
         _ => true,
     })
+}
+
+/// Whether attention weights are differentiable everywhere as functions of the parameters.
+fn is_attention_differentiable(attention: &AttentionConfig) -> bool {
+    let is_clipped = matches!(&attention.projection, ProjectionConfig::Heads(heads) if heads.clip_qkv.is_some());
+    let is_interpolated = matches!(attention.position, Some(PositionConfig::Cope(_)));
+    !is_clipped && !is_interpolated && !matches!(attention.score, ScoreConfig::TopK(_))
 }
 
 /// Whether the activation of an expert is differentiable everywhere.

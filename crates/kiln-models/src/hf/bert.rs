@@ -10,11 +10,12 @@
 //! | `head.pooler`, `head.classes` | `bert.pooler.dense`, `classifier` |
 
 use super::{
-    Family,
-    bert_like::{self, ClassHead},
+    Family, bert_like,
+    class_head::ClassHead,
     gguf::{self, Gguf},
-    keys::{Absent::*, Constant::*, Key::*},
-    names::{linear, same},
+    keys::{Absent::*, Key::*},
+    names::linear,
+    position_table::PositionTable,
 };
 
 /// Classes of the reference.
@@ -37,26 +38,21 @@ pub(super) const FAMILY: Family = Family {
     ],
     keys: &[
         Size("vocab_size", "vocab", Is(30_522)),
-        Fixed("offset", Whole(0)),
         All(bert_like::BERT_WIDTHS),
         All(bert_like::ENCODER_KEYS),
+        Converted(&PositionTable::FromZero),
         Converted(&ClassHead { class: "Bert", classes: CLASSES, activation: None, class_activation: None }),
     ],
     template: bert_like::TEMPLATE,
     names: &[
         bert_like::ENCODER_NAMES,
-        &[
-            linear("head.transform.dense", "cls.predictions.transform.dense"),
-            same("head.transform.norm", "cls.predictions.transform.LayerNorm"),
-            same("head.transform.norm", "cls.predictions.transform.LayerNorm").with_ends(bert_like::TF_ENDS),
-            // A tied head has two names for its bias, and the embedding as its matrix.
-            same("head.bias", "cls.predictions.bias").if_tied(),
-            same("head.bias", "cls.predictions.decoder.bias"),
-            same("embedding", "cls.predictions.decoder.weight").if_tied(),
-            linear("head.weight", "cls.predictions.decoder.weight"),
-            linear("head.pooler", "bert.pooler.dense"),
-            linear("head.classes", "classifier"),
-        ],
+        &bert_like::masked_head(
+            "cls.predictions.transform.dense",
+            "cls.predictions.transform.LayerNorm",
+            "cls.predictions.bias",
+            "cls.predictions.decoder",
+        ),
+        &[linear("head.pooler", "bert.pooler.dense"), linear("head.classes", "classifier")],
     ],
     gguf: Some(Gguf { names: gguf::names::NORMS_AFTER_SUMS, ..Gguf::new("bert") }),
 };

@@ -92,6 +92,11 @@ impl<'a> ConfigReader<'a> {
         self.family
     }
 
+    /// Whether `model_type` is an alias of the family.
+    pub(super) fn has_alias(&self) -> bool {
+        self.get("model_type").is_some_and(|name| name != self.family)
+    }
+
     /// The name under which the file has a key: the key itself, or another name that the reference has for it and prefers.
     fn name_in_file<'k>(&self, key: &'k str) -> &'k str {
         let UnreadKeys::RefusedIfUsed(reference) = self.unread else { return key };
@@ -154,6 +159,11 @@ impl<'a> ConfigReader<'a> {
     /// A number, if present.
     pub fn float(&self, key: &str) -> Result<Option<f64>, ValidationError> {
         self.read(key, "a number", Value::as_f64)
+    }
+
+    /// A list of numbers.
+    pub fn floats(&self, key: &str) -> Result<Option<Vec<f64>>, ValidationError> {
+        self.read(key, "a list of numbers", |value| value.as_array()?.iter().map(Value::as_f64).collect())
     }
 
     /// A boolean.

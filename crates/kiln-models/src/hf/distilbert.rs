@@ -4,10 +4,12 @@
 //! The classifier has a ReLU before it where BERT has a tanh.
 
 use super::{
-    Family,
-    bert_like::{self, ClassHead, TableLength},
+    Family, bert_like,
+    class_head::ClassHead,
+    gguf::{self, Gguf},
     keys::{Absent::*, Constant::*, Key::*},
     names::{linear, same},
+    position_table::PositionTable,
 };
 use kiln_nn::part::feed_forward::activation::Activation as ActivationFunction;
 
@@ -32,8 +34,7 @@ pub(super) const FAMILY: Family = Family {
         Fixed("eps", Real(1e-12)),
         Fixed("types", Whole(0)),
         Fixed("factorized", Nothing),
-        Fixed("offset", Whole(0)),
-        Converted(&TableLength),
+        Converted(&PositionTable::FromZero),
         Converted(&ClassHead {
             class: "DistilBert",
             classes: CLASSES,
@@ -64,5 +65,5 @@ pub(super) const FAMILY: Family = Family {
         linear("head.transform.dense", "pre_classifier").with("head.classes.weight"),
         linear("head.classes", "classifier"),
     ]],
-    gguf: None,
+    gguf: Some(Gguf { names: gguf::names::NORMS_AFTER_SUMS, ..Gguf::new("bert") }),
 };

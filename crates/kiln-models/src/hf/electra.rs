@@ -5,11 +5,12 @@
 //! before it where BERT has a tanh. Reference: `modeling_electra.py` of transformers.
 
 use super::{
-    Family,
-    bert_like::{self, ClassHead},
+    Family, bert_like,
+    class_head::ClassHead,
     config_reader::ConfigReader,
-    keys::{Absent::*, Constant::*, Convert, Key::*},
+    keys::{Absent::*, Convert, Key::*},
     names::{linear, same},
+    position_table::PositionTable,
     template::Holes,
 };
 use kiln_nn::part::feed_forward::activation::Activation as ActivationFunction;
@@ -38,8 +39,8 @@ pub(super) const FAMILY: Family = Family {
         Size("num_attention_heads", "heads", Is(4)),
         Size("intermediate_size", "intermediate", Is(1024)),
         Converted(&EmbeddingSize),
-        Fixed("offset", Whole(0)),
         All(bert_like::ENCODER_KEYS),
+        Converted(&PositionTable::FromZero),
         Converted(&ClassHead {
             class: "Electra",
             classes: CLASSES,

@@ -6,7 +6,7 @@
 use super::{
     Family,
     config_reader::ConfigReader,
-    gguf::{self, Gguf, GgufFields, GgufMetadata},
+    gguf::{self, Gguf},
     keys::{Absent::*, Constant::*, Convert, Key::*},
     names::{fused, linear, same},
     scales::ScaledScores,
@@ -87,13 +87,7 @@ impl Convert for MultiQuery {
         Ok(())
     }
 
-    fn read_gguf(&self, fields: &GgufFields, holes: &mut Holes) -> Result<(), ValidationError> {
-        holes.set("kv_heads", fields.hole("kv_heads", Value::Null, holes)?);
-        Ok(())
-    }
-
-    fn write_gguf(&self, holes: &Holes, out: &mut GgufMetadata) -> Result<(), ValidationError> {
-        out.set_hole("kv_heads", holes.get("kv_heads").clone());
-        Ok(())
+    fn gguf_holes(&self) -> &'static [&'static str] {
+        &["kv_heads"]
     }
 }

@@ -59,6 +59,8 @@ pub(super) enum Absent {
     Same(&'static str),
     /// A multiple of another hole.
     Times(usize, &'static str),
+    /// A number under the family's name as `model_type`, and another under its aliases, whose classes have another default.
+    ByName(usize, usize),
     /// No value: the model decides.
     Null,
 }
@@ -92,19 +94,30 @@ pub(super) trait Convert: Sync {
     /// A value that the keys cannot say, with its path in the model.
     fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError>;
 
-    /// Sets the holes from the metadata of a GGUF file. Default: those of the reference's class, as without a key.
+    /// Holes that GGUF stores as those of plain keys (`gguf/holes.rs`).
+    fn gguf_holes(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Sets the holes from the metadata of a GGUF file. Default: [`gguf_holes`](Self::gguf_holes) from their metadata, the others
+    /// as those of the reference's class, as without a key.
     ///
     /// # Errors
     /// An invalid or unsupported value, with its key.
     fn read_gguf(&self, fields: &GgufFields, holes: &mut Holes) -> Result<(), ValidationError> {
-        self.read(&fields.defaults()?, holes)
+        self.read(&fields.defaults()?, holes)?;
+        for hole in self.gguf_holes() {
+            holes.set(hole, fields.hole(hole, holes.get(hole).clone(), holes)?);
+        }
+        Ok(())
     }
 
-    /// Writes the metadata of a GGUF file from the holes. Default: none.
+    /// Writes the metadata of a GGUF file from the holes. Default: those of [`gguf_holes`](Self::gguf_holes).
     ///
     /// # Errors
     /// A value that GGUF cannot store, with its path in the model.
-    fn write_gguf(&self, _holes: &Holes, _out: &mut GgufMetadata) -> Result<(), ValidationError> {
+    fn write_gguf(&self, holes: &Holes, out: &mut GgufMetadata) -> Result<(), ValidationError> {
+        self.gguf_holes().iter().for_each(|hole| out.set_hole(hole, holes.get(hole).clone()));
         Ok(())
     }
 }
@@ -122,9 +135,18 @@ impl Constant {
 }
 
 impl Absent {
+    /// The value in a `config.json`.
+    fn value_in(self, fields: &ConfigReader, holes: &Holes) -> Option<usize> {
+        match self {
+            Self::ByName(_, alias) if fields.has_alias() => Some(alias),
+            _ => self.value(holes),
+        }
+    }
+
+    /// The value in a file of the family's own name.
     pub(super) fn value(self, holes: &Holes) -> Option<usize> {
         match self {
-            Self::Is(number) => Some(number),
+            Self::Is(number) | Self::ByName(number, _) => Some(number),
             Self::Same(hole) => Some(holes.integer(hole)),
             Self::Times(factor, hole) => Some(factor * holes.integer(hole)),
             Self::Null => None,
@@ -166,13 +188,13 @@ impl Key {
     fn read(&self, fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
         match *self {
             Self::Size(key, hole, absent) => {
-                let default = absent.value(holes).unwrap_or_default();
+                let default = absent.value_in(fields, holes).unwrap_or_default();
                 holes.set(hole, fields.size(key, default)?);
             }
             Self::Layers(key, hole, default) => holes.set(hole, fields.layer_count(key, default)?),
             Self::Integer(key, hole, absent) => {
                 // `null` means no value, also where an absent key has a default.
-                let default = if fields.is_null(key) { None } else { absent.value(holes) };
+                let default = if fields.is_null(key) { None } else { absent.value_in(fields, holes) };
                 holes.set(hole, fields.integer(key)?.or(default));
             }
             Self::Float(key, hole, default) => holes.set(hole, fields.float(key)?.unwrap_or(default)),

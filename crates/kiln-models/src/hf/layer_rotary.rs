@@ -1,7 +1,14 @@
 //! Rotary positions by kind of layer: `rope_parameters.full_attention` and `rope_parameters.sliding_attention`, or in older
 //! files `global_rope_theta` and `local_rope_theta`.
 
-use super::{config_reader::ConfigReader, keys::Convert, template::Holes, windows::window};
+use super::{
+    config_reader::ConfigReader,
+    gguf::{GgufFields, GgufMetadata, read_layer_thetas, write_layer_thetas},
+    keys::Convert,
+    rope::head_dim,
+    template::Holes,
+    windows::window,
+};
 use kiln_nn::position::{PositionConfig, RotaryEmbeddingConfig};
 use kiln_spec::ValidationError;
 use serde_json::{Map, Value, json};
@@ -46,24 +53,46 @@ impl Convert for LayerRotary {
             tables.finish().map_err(in_tables)?;
             fields.take_warnings("rope_parameters", &tables);
         }
-        let positions = holes.layers("pattern").iter().map(|pattern| {
-            let theta = thetas[usize::from(window(pattern).is_some())];
-            let rotary = PositionConfig::Rotary(RotaryEmbeddingConfig { theta, ..RotaryEmbeddingConfig::default() });
-            serde_json::to_value(rotary).unwrap_or_default()
-        });
-        holes.set("layer_position", positions.collect::<Vec<_>>());
+        set_positions(holes, thetas);
         Ok(())
     }
 
     /// From the first layer of each kind; whether the others are equal is found when the file is read back.
     fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
-        let layers = || holes.layers("pattern").iter().zip(holes.layers("layer_position"));
-        let tables = KINDS.into_iter().enumerate().filter_map(|(index, (kind, _))| {
-            let (_, position) = layers().find(|(pattern, _)| usize::from(window(pattern).is_some()) == index)?;
-            let theta = position["rotary"]["theta"].as_f64()?;
-            Some((kind.to_owned(), json!({ "rope_type": "default", "rope_theta": theta })))
+        let tables = KINDS.into_iter().zip(thetas(holes)).filter_map(|((kind, _), theta)| {
+            Some((kind.to_owned(), json!({ "rope_type": "default", "rope_theta": theta.as_f64()? })))
         });
         json.insert("rope_parameters".into(), tables.collect());
         Ok(())
     }
+
+    fn read_gguf(&self, fields: &GgufFields, holes: &mut Holes) -> Result<(), ValidationError> {
+        let thetas = read_layer_thetas(fields, head_dim(holes))?;
+        set_positions(holes, thetas);
+        Ok(())
+    }
+
+    fn write_gguf(&self, holes: &Holes, out: &mut GgufMetadata) -> Result<(), ValidationError> {
+        write_layer_thetas(thetas(holes), out);
+        Ok(())
+    }
+}
+
+/// Sets the positions of layers, from the bases of those with full attention and of those with a window.
+fn set_positions(holes: &mut Holes, thetas: [f64; 2]) {
+    let positions = holes.layers("pattern").iter().map(|pattern| {
+        let theta = thetas[usize::from(window(pattern).is_some())];
+        let rotary = PositionConfig::Rotary(RotaryEmbeddingConfig { theta, ..RotaryEmbeddingConfig::default() });
+        serde_json::to_value(rotary).unwrap_or_default()
+    });
+    holes.set("layer_position", positions.collect::<Vec<_>>());
+}
+
+/// The base of the first layer with full attention and of the first with a window; `null` if there is none.
+fn thetas(holes: &Holes) -> [Value; 2] {
+    [false, true].map(|has_window| {
+        let mut layers = holes.layers("pattern").iter().zip(holes.layers("layer_position"));
+        let found = layers.find(|(pattern, _)| window(pattern).is_some() == has_window);
+        found.map_or(Value::Null, |(_, position)| position["rotary"]["theta"].clone())
+    })
 }

@@ -11,12 +11,12 @@ use super::{
     row_permutation::RowPermutation,
 };
 use crate::tensors::StoredTensor;
-use burn::tensor::{DType, TensorData};
+use burn::tensor::{Bytes, DType, TensorData};
 use kiln_kernels::{
-    cpu::rows::{copied_bytes, copy_bytes, gather_rows, gather_transposed, scatter_rows, transposed},
+    cpu::rows::{copied_bytes, copy_bytes, gather_rows, gather_transposed, scatter_rows, transposed, zeroed_elements},
     packed::PackedMatrix,
 };
-use std::ops::Range;
+use std::ops::{DerefMut, Range};
 
 /// Pieces of a tensor that make up a part of it, in row-major order: whole rows of the part, or, if a slice of the last axis
 /// has several groups, a piece of a row for each group.
@@ -48,21 +48,52 @@ impl Pieces {
     }
 }
 
+/// Memory that the elements of a parameter are written to.
+pub(super) trait ElementMemory: DerefMut<Target = [u8]> + PartialEq {
+    /// Memory of `count` elements of `element_bytes` bytes each, all zero.
+    fn zeroed(count: usize, element_bytes: usize) -> Self;
+
+    /// The memory of a tensor.
+    fn into_bytes(self) -> Bytes;
+}
+
+/// For packed matrices, which are bytes. A tensor copies them.
+impl ElementMemory for Vec<u8> {
+    fn zeroed(count: usize, element_bytes: usize) -> Self {
+        vec![0; count * element_bytes]
+    }
+
+    fn into_bytes(self) -> Bytes {
+        Bytes::from_bytes_vec(self)
+    }
+}
+
+/// For tensors, which take it as it is.
+impl ElementMemory for Bytes {
+    fn zeroed(count: usize, element_bytes: usize) -> Self {
+        zeroed_elements(count, element_bytes)
+    }
+
+    fn into_bytes(self) -> Bytes {
+        self
+    }
+}
+
 /// Elements of a parameter, row-major. Unlike a [`TensorData`], it gives its memory away without a look at every byte.
 #[derive(PartialEq)]
-pub(super) struct Elements {
+pub(super) struct Elements<M> {
     /// Memory of all elements.
-    pub bytes: Vec<u8>,
+    pub bytes: M,
     /// Shape, slowest dimension first.
     pub shape: Vec<usize>,
     /// Type of the elements: f32, f16 or bf16.
     pub dtype: DType,
 }
 
-impl Elements {
-    /// The elements as data for a tensor, without a copy.
+impl<M: ElementMemory> Elements<M> {
+    /// The elements as data for a tensor.
     pub fn into_values(self) -> TensorData {
-        TensorData::from_bytes_vec(self.bytes, self.shape, self.dtype)
+        TensorData::from_bytes(self.bytes.into_bytes(), self.shape, self.dtype)
     }
 }
 
@@ -92,19 +123,25 @@ impl TensorLayout {
     /// # Panics
     /// As [`extract`](Self::extract).
     pub fn extract_stored(&self, tensor: StoredTensor) -> TensorData {
-        if *self == Self::default() { tensor.into_values() } else { self.extract_elements(tensor).into_values() }
+        if *self == Self::default() {
+            tensor.into_values()
+        } else {
+            self.extract_elements::<Bytes>(tensor).into_values()
+        }
     }
 
     /// [`extract_stored`](Self::extract_stored) as plain memory.
-    pub(super) fn extract_elements(&self, tensor: StoredTensor) -> Elements {
+    pub(super) fn extract_elements<M: ElementMemory>(&self, tensor: StoredTensor) -> Elements<M> {
         let tensor = movable(tensor);
         let (shape, dtype) = (self.part_shape(tensor.shape()), tensor.dtype());
-        let mut bytes = vec![0; shape.iter().product::<usize>() * dtype.size()];
+        let mut bytes = M::zeroed(shape.iter().product(), dtype.size());
         self.extract_to(&tensor, &mut bytes);
         let elements = Elements { bytes, shape, dtype };
         let Some(map) = self.map else { return elements };
         let data = mapped(elements.into_values(), |value| map.apply(value));
-        Elements { bytes: data.as_bytes().to_vec(), shape: data.shape().to_vec(), dtype: data.dtype() }
+        let mut bytes = M::zeroed(data.num_elements(), data.dtype().size());
+        bytes.copy_from_slice(data.as_bytes());
+        Elements { bytes, shape: data.shape().to_vec(), dtype: data.dtype() }
     }
 
     /// Shape of what [`extract`](Self::extract) takes from a tensor of this shape.

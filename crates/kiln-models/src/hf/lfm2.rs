@@ -6,7 +6,9 @@
 use super::{
     Family,
     config_reader::ConfigReader,
+    gguf::{self, Gguf},
     keys::{Absent::*, Constant::*, Convert, Key::*},
+    layer_mixers::LayerMixers,
     names::{fused, linear, same},
     rope::Rotary,
     template::Holes,
@@ -25,11 +27,11 @@ pub(super) const FAMILY: Family = Family {
         Size("hidden_size", "hidden", Is(2560)),
         Converted(&FeedForwardWidth),
         Layers("num_hidden_layers", "layers", 32),
-        Converted(&Mixers),
-        Size("conv_L_cache", "conv_width", Is(3)),
+        Size("conv_L_cache", "filter_width", Is(3)),
         Flag("conv_bias", "conv_bias", false),
         Size("num_attention_heads", "heads", Is(32)),
         Integer("num_key_value_heads", "kv_heads", Is(8)),
+        Converted(&LayerMixers { other: "conv" }),
         Integer("head_dim", "head_dim", Null),
         Float("norm_eps", "eps", 1e-5),
         Converted(&Rotary { theta: 1e6, ..Rotary::scaled(128_000) }),
@@ -45,7 +47,7 @@ pub(super) const FAMILY: Family = Family {
         "blocks": { "$each": "$layers", "block": { "sublayers": [
             { "junction": { "pre": { "norm": { "rms": { "eps": "$eps" } } } },
               "parts": [{ "$case": "$mixer[]",
-                  "conv": { "gated_convolution": { "conv_width": "$conv_width", "bias": "$conv_bias" } },
+                  "conv": { "gated_convolution": { "conv_width": "$filter_width", "bias": "$conv_bias" } },
                   "full_attention": { "attention": { "projection": { "heads": {
                       "heads": "$heads", "kv_heads": "$kv_heads", "head_dim": "$head_dim",
                       "qk_norm": { "norm": { "rms": { "eps": "$eps" } }, "scope": "head" } } } } } }] },
@@ -76,45 +78,12 @@ pub(super) const FAMILY: Family = Family {
         linear("head", "lm_head"),
         same("embedding", "lm_head.weight").if_tied(),
     ]],
-    gguf: None,
+    gguf: Some(Gguf {
+        names: gguf::names::SHORT_CONVOLUTIONS,
+        fixed: &[("conv_bias", Bool(false)), ("head_dim", Nothing)],
+        ..Gguf::new("lfm2")
+    }),
 };
-
-/// `layer_types`, or in older files `full_attn_idxs`: the layers with attention. Hole for each layer: `mixer`.
-struct Mixers;
-
-impl Convert for Mixers {
-    fn read(&self, fields: &ConfigReader, holes: &mut Holes) -> Result<(), ValidationError> {
-        let layers = holes.integer("layers");
-        let list = |key| match fields.get(key) {
-            None => Ok(None),
-            Some(Value::Array(list)) => Ok(Some(list)),
-            Some(other) => Err(ValidationError::new(key, format!("expected a list, found {other}"))),
-        };
-        let (types, attention) = (list("layer_types")?, list("full_attn_idxs")?);
-        let mixers: Vec<Value> = match types {
-            Some(types)
-                if types.len() == layers && types.iter().all(|kind| kind == "conv" || kind == "full_attention") =>
-            {
-                types.clone()
-            }
-            Some(_) => {
-                let reason = format!("expected \"conv\" or \"full_attention\" for each of {layers} layers");
-                return Err(ValidationError::new("layer_types", reason));
-            }
-            None => {
-                let attends = |layer: usize| attention.is_none_or(|list| list.contains(&layer.into()));
-                (0..layers).map(|layer| if attends(layer) { "full_attention" } else { "conv" }.into()).collect()
-            }
-        };
-        holes.set("mixer", mixers);
-        Ok(())
-    }
-
-    fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
-        json.insert("layer_types".into(), holes.layers("mixer").into());
-        Ok(())
-    }
-}
 
 /// `intermediate_size` (`block_ff_dim`), which the reference reduces to two thirds, rounded up, with `block_auto_adjust_ff_dim`.
 struct FeedForwardWidth;
@@ -137,6 +106,10 @@ impl Convert for FeedForwardWidth {
         json.insert("block_auto_adjust_ff_dim".into(), false.into());
         Ok(())
     }
+
+    fn gguf_holes(&self) -> &'static [&'static str] {
+        &["intermediate"]
+    }
 }
 
 /// `tie_word_embeddings`, or `tie_embedding`, which the reference prefers.
@@ -151,5 +124,9 @@ impl Convert for TiedHead {
     fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
         json.insert("tie_word_embeddings".into(), holes.get("tied").as_bool().unwrap_or(false).into());
         Ok(())
+    }
+
+    fn gguf_holes(&self) -> &'static [&'static str] {
+        &["tied"]
     }
 }

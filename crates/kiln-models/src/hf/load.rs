@@ -7,7 +7,7 @@ use super::{
     binding::{Binding, TensorLayout},
     family::Family,
     head_rows::without_rows,
-    layout::Elements,
+    layout::{ElementMemory, Elements},
     load_packed::packed_weights,
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     precision::{WeightPrecision, convert_values},
     tensors::{TensorError, TensorSource, float_type},
 };
-use burn::tensor::{DType, Device, TensorData};
+use burn::tensor::{Bytes, DType, Device, TensorData};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Error of loading a model from tensors.
@@ -104,7 +104,11 @@ pub fn load_model_as(
 }
 
 /// The elements of a tensor that a layout takes, in the tensor's float type. The tensor's memory is released afterward.
-fn extract(layout: &TensorLayout, tensor: &str, tensors: &dyn TensorSource) -> Result<Elements, TensorError> {
+fn extract<M: ElementMemory>(
+    layout: &TensorLayout,
+    tensor: &str,
+    tensors: &dyn TensorSource,
+) -> Result<Elements<M>, TensorError> {
     let elements = layout.extract_elements(tensors.read_stored(tensor)?);
     tensors.release(tensor);
     Ok(elements)
@@ -143,7 +147,7 @@ fn match_bindings(
     }
     let left_over = tensors.entries().keys().filter(|name| !known.contains(*name));
     let layers = model.config().num_layers();
-    let left_over = left_over.filter(|name| !family.is_ignored(name, layers));
+    let left_over = left_over.filter(|name| !family.is_ignored(name, layers) && !tensors.is_redundant(name));
     mismatch.unexpected_keys = left_over.cloned().collect();
     sort_and_dedup(&mut mismatch.missing_keys);
     sort_and_dedup(&mut mismatch.mismatched_shapes);
@@ -209,7 +213,7 @@ fn read_parameter(
     if bindings.is_empty() {
         return Err(TensorError::NotFound(name.to_owned()).into());
     }
-    read_elements(&preferred(bindings), tensors).map(Elements::into_values)
+    read_elements::<Bytes>(&preferred(bindings), tensors).map(Elements::into_values)
 }
 
 /// The bindings of a parameter that are read: those of whole tensors, which precede those of its elements.
@@ -219,14 +223,17 @@ pub(super) fn preferred(bindings: &[Binding]) -> Vec<Binding> {
 }
 
 /// The values of a parameter from the tensors of its elements, or from whole tensors, which must have the same values.
-pub(super) fn read_elements(bindings: &[Binding], tensors: &dyn TensorSource) -> Result<Elements, LoadWeightsError> {
+pub(super) fn read_elements<M: ElementMemory>(
+    bindings: &[Binding],
+    tensors: &dyn TensorSource,
+) -> Result<Elements<M>, LoadWeightsError> {
     if let Some(count) = stacked_elements(bindings) {
         return read_stack(bindings, count, tensors);
     }
     let (first, others) = (&bindings[0], &bindings[1..]);
-    let elements = extract(&first.layout, &first.tensor, tensors)?;
+    let elements = extract::<M>(&first.layout, &first.tensor, tensors)?;
     for other in others {
-        if extract(&other.layout, &other.tensor, tensors)? != elements {
+        if extract::<M>(&other.layout, &other.tensor, tensors)? != elements {
             return Err(LoadWeightsError::TiedWeightsDiffer {
                 first: first.tensor.clone(),
                 second: other.tensor.clone(),
@@ -243,17 +250,21 @@ fn stacked_elements(bindings: &[Binding]) -> Option<usize> {
 }
 
 /// The values of a stacked parameter from the tensors of its `count` elements, each written to its place.
-fn read_stack(bindings: &[Binding], count: usize, tensors: &dyn TensorSource) -> Result<Elements, LoadWeightsError> {
+fn read_stack<M: ElementMemory>(
+    bindings: &[Binding],
+    count: usize,
+    tensors: &dyn TensorSource,
+) -> Result<Elements<M>, LoadWeightsError> {
     let types: Vec<_> = bindings.iter().map(|binding| stored_type(binding, tensors)).collect();
     let dtype = types.first().copied().filter(|first| types.iter().all(|dtype| dtype == first)).unwrap_or(DType::F32);
-    let (mut bytes, mut shape) = (Vec::new(), vec![count]);
+    let (mut bytes, mut shape) = (M::zeroed(0, dtype.size()), vec![count]);
     for index in 0..count {
         let binding = bindings.iter().find(|binding| binding.element == Some((index, count)));
         let binding = binding.ok_or_else(|| TensorError::NotFound(format!("element {index}")))?;
         let stored = tensors.read_stored(&binding.tensor)?;
         if index == 0 {
             let element = binding.layout.part_shape(stored.shape());
-            bytes.resize(count * element.iter().product::<usize>() * dtype.size(), 0);
+            bytes = M::zeroed(count * element.iter().product::<usize>(), dtype.size());
             shape.extend(element);
         }
         let size = bytes.len() / count;

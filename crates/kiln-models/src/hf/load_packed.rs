@@ -72,7 +72,7 @@ impl Packable {
             let transposed = part.layout.transposed != self.by_columns;
             Binding { layout: TensorLayout { transposed, ..part.layout }, ..part.clone() }
         });
-        let elements = read_elements(&parts.collect::<Vec<_>>(), tensors)?;
+        let elements = read_elements::<Vec<u8>>(&parts.collect::<Vec<_>>(), tensors)?;
         let shape = elements.shape.clone();
         let [outer @ .., columns] = &shape[..] else { return Ok(None) };
         let bytes = match float_type(half.name) == Some(elements.dtype) {

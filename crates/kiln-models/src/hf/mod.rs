@@ -9,18 +9,21 @@
 //! |---|---|
 //! | `config.json` → [`ModelConfig`] | [`read_config`] |
 //! | tensors → [`Model`](crate::Model) | [`load_model`] |
+//! | tensors of GPTQ, AWQ, … → tensors | [`quantized::open`] |
 //! | [`ModelConfig`] → `config.json` | [`to_config_json`], [`find_family`] |
 //! | parameters → tensors | [`export_tensors`] |
 //! | the same for llama.cpp's files | [`gguf`] |
 //!
 //! To add a family: write `hf/<family>.rs` with a `FAMILY` constant, add its `mod` line and its entry in [`FAMILIES`].
 //! Files that families have in common: `llama_like`, `bert_like`, `t5_like` (templates and names), `rope`, `latent_rotary`, `layer_rotary`,
-//! `windows`, `sparse_layers`, `scales`, `activation` (keys that are no plain value of one hole).
+//! `layer_mixers`,
+//! `windows`, `sparse_layers`, `scales`, `class_head`, `position_table`, `activation` (keys that are no plain value of one hole).
 
 mod activation;
 mod alibi_or_rotary;
 mod bert_like;
 pub mod binding;
+mod class_head;
 pub mod config_reader;
 pub mod config_warning;
 mod each_head_norm;
@@ -30,12 +33,15 @@ pub mod gguf;
 mod head_rows;
 mod keys;
 mod latent_rotary;
+mod layer_mixers;
 mod layer_rotary;
 mod layout;
 mod llama_like;
 mod load;
 mod load_packed;
 mod names;
+mod position_table;
+pub mod quantized;
 mod reference_keys;
 mod rope;
 mod row_permutation;
@@ -169,11 +175,11 @@ pub fn read_config_with_warnings(
     config_json: &Value,
 ) -> Result<(&'static Family, ModelConfig, Vec<ConfigWarning>), ValidationError> {
     let family = find_family_of_file(config_json)?;
-    let (config, warnings) = family.config_with_warnings(config_json)?;
+    let (config, warnings) = family.config_with_warnings(&quantized::without_options(config_json))?;
     Ok((family, config, warnings))
 }
 
-/// The family that `model_type` of a `config.json` names, if the file is one of a text model with plain weights.
+/// The family that `model_type` of a `config.json` names, if the file is one of a text model whose weights Kiln reads.
 fn find_family_of_file(config_json: &Value) -> Result<&'static Family, ValidationError> {
     let Some(name) = config_json.get("model_type").and_then(Value::as_str) else {
         let reason = "expected the name of a model family, found none";
@@ -192,24 +198,8 @@ fn find_family_of_file(config_json: &Value) -> Result<&'static Family, Validatio
         )),
         None => error,
     })?;
-    match config_json.get("quantization_config").filter(|value| !value.is_null()) {
-        Some(quantization) => Err(quantized_weights(quantization)),
-        None => Ok(family),
-    }
-}
-
-/// The error for weights that are quantized in a way of PyTorch's programs: GPTQ, AWQ, bitsandbytes, …
-fn quantized_weights(config: &Value) -> ValidationError {
-    let method = config["quant_method"].as_str().unwrap_or("an unnamed method");
-    let bits = match (config["bits"].as_u64(), config["load_in_4bit"] == true, config["load_in_8bit"] == true) {
-        (Some(bits), ..) => format!(", {bits} bits"),
-        (None, true, _) => ", 4 bits".into(),
-        (None, _, true) => ", 8 bits".into(),
-        _ => String::new(),
-    };
-    let reason = format!("weights quantized by {method}{bits} are not supported");
-    ValidationError::new("quantization_config", reason)
-        .with_suggestion("use the model before its quantization, or a GGUF file of it")
+    quantized::check_config(config_json, family)?;
+    Ok(family)
 }
 
 /// The `config.json` of a model, and its family: the family of `original`, or the first that can express the model.

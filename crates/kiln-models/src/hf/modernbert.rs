@@ -5,10 +5,11 @@
 //! `modeling_modernbert.py` of transformers.
 
 use super::{
-    Family,
-    bert_like::{self, ClassHead},
+    Family, bert_like,
+    class_head::ClassHead,
     config_reader::ConfigReader,
-    keys::{Absent::*, Convert, Key::*},
+    gguf::{self, Gguf},
+    keys::{Absent::*, Constant::*, Convert, Key::*},
     layer_rotary::LayerRotary,
     names::{fused, linear, same},
     template::Holes,
@@ -92,9 +93,13 @@ pub(super) const FAMILY: Family = Family {
         linear("head.weight", "decoder.weight"),
         linear("head.classes", "classifier"),
     ]],
-    // GGUF's `modern-bert` has two rotary bases and a window to both sides, for which `LayerRotary` and `LocalAttention` have no
-    // metadata.
-    gguf: None,
+    gguf: Some(Gguf {
+        names: gguf::names::FUSED_GATE,
+        fixed: &[("norm_bias", Bool(false)), ("bias", Bool(false)), ("mlp_bias", Bool(false))],
+        renamed: &[("activation", "hidden_activation")],
+        windows: true,
+        ..Gguf::new("modern-bert")
+    }),
 };
 
 /// No key: the norm before the attention of each layer but the first, whose input is normalized already. Hole for each layer:

@@ -9,7 +9,7 @@ use super::{
     keys::{Absent::*, Constant::*, Key::*},
     llama_like,
     names::{fused, linear, same},
-    rope::Rotary,
+    rope::{Rotary, RotaryClass},
     windows::SlidingWindow,
 };
 
@@ -31,7 +31,7 @@ pub(super) const FAMILY: Family = Family {
         Activation("hidden_act", "activation", "silu"),
         Float("rms_norm_eps", "eps", 1e-5),
         Flag("tie_word_embeddings", "tied", false),
-        Converted(&Rotary::partial(4096, 1.0)),
+        Converted(&Rotary { class: RotaryClass::LongRope, original_length: Some(4096), ..Rotary::partial(4096, 1.0) }),
         Fixed("qkv_bias", Bool(false)),
         Fixed("out_bias", Nothing),
         Fixed("mlp_bias", Bool(false)),
@@ -59,5 +59,5 @@ pub(super) const FAMILY: Family = Family {
         linear("head", "lm_head"),
         same("embedding", "lm_head.weight").if_tied(),
     ]],
-    gguf: Some(Gguf { names: gguf::names::FUSED_GATE, windows: true, ..Gguf::new("phi3") }),
+    gguf: Some(Gguf { names: gguf::names::FUSED_GATE, windows: true, longrope_factors: true, ..Gguf::new("phi3") }),
 };

@@ -5,12 +5,16 @@
 //! | `default` | none | `rope_theta`, `partial_rotary_factor` |
 //! | `linear` | position interpolation (2306.15595) | `factor` |
 //! | `llama3` | Llama 3.1 | `factor`, `low_freq_factor`, `high_freq_factor`, `original_max_position_embeddings` |
+//! | `dynamic` | dynamic NTK (2309.00071, appendix B.1) | `factor`; the original context is `max_position_embeddings` |
+//! | `longrope` | LongRoPE (2402.13753) | `short_factor`, `long_factor`, `factor`, `attention_factor`, `original_max_position_embeddings` |
 //! | `yarn` | YaRN (2309.00071) | `factor`, `beta_fast`, `beta_slow`, `truncate`, `attention_factor`, `mscale`, `mscale_all_dim`, `original_max_position_embeddings` |
 //!
 //! Older files call `rope_type` `type`, and may have `rope_theta`, `partial_rotary_factor` and
-//! `original_max_position_embeddings` outside of the table. Other keys of the table have no effect: a warning names them.
-//! The reference is `modeling_rope_utils.py` of transformers, and the rotary class of each family: only Phi-3's rotates a
-//! part of a head, and only the others scale.
+//! `original_max_position_embeddings` outside of the table. Other keys of the table have no effect: a warning names them. The
+//! reference is `modeling_rope_utils.py` of transformers, and the rotary class of each family: some rotate a part of a head,
+//! and only the others have all scalings. Phi-3's rotates a part and has LongRoPE, which older files call `su` or `yarn`.
+
+mod scaling;
 
 use super::{
     config_reader::ConfigReader,
@@ -19,11 +23,9 @@ use super::{
     keys::Convert,
     template::Holes,
 };
-use kiln_nn::position::{
-    PositionConfig, RotaryEmbeddingConfig, RotaryScaling,
-    rotary_scaling::{LinearScaling, Llama3Scaling, YarnScaling},
-};
+use kiln_nn::position::{PositionConfig, RotaryEmbeddingConfig};
 use kiln_spec::ValidationError;
+use scaling::{check_factor_lists, read_scaling, write_lengths, write_scaling};
 use serde_json::{Map, Value, json};
 
 /// What the rotary class of a family implements.
@@ -33,6 +35,8 @@ pub(super) enum RotaryClass {
     Scaled,
     /// A part of a head, without the scalings that Kiln implements.
     Partial,
+    /// A part of a head, with LongRoPE: Phi-3's class.
+    LongRope,
 }
 
 /// Lengths outside of the table.
@@ -50,7 +54,7 @@ fn read(fields: &ConfigReader, rotary: &Rotary, head_dim: usize) -> Result<Posit
     let [outer_theta, outer_factor] = [rotary.theta_key, rotary.factor_key].map(|key| fields.float(key));
     let lengths = Lengths {
         max: fields.integer("max_position_embeddings")?.unwrap_or(rotary.max_length),
-        original: fields.integer("original_max_position_embeddings")?,
+        original: fields.integer(ORIGINAL_KEY)?.or(rotary.original_length),
     };
     let empty = json!({});
     let (name, table) = find_table(fields).unwrap_or(("rope_parameters", &empty));
@@ -65,11 +69,15 @@ fn read(fields: &ConfigReader, rotary: &Rotary, head_dim: usize) -> Result<Posit
             check_partial_factor(fields, class, rope_type, head_dim, outer_factor?.unwrap_or(rotary.partial_factor))?
         }
     };
+    check_factor_lists(&scaling, (head_dim as f64 * partial_factor) as usize / 2).map_err(in_table)?;
     table.finish().map_err(in_table)?;
     fields.take_warnings(name, &table);
     let interleaved = rotary.interleaved;
     Ok(PositionConfig::Rotary(RotaryEmbeddingConfig { theta, scaling, partial_factor, interleaved }))
 }
+
+/// Key of the longest sequence before the context was extended.
+const ORIGINAL_KEY: &str = "original_max_position_embeddings";
 
 /// Key of the fraction of a head's dimensions that are rotated.
 const PARTIAL_KEY: &str = "partial_rotary_factor";
@@ -111,7 +119,7 @@ fn check_partial_factor(
             let reason = format!("`{family}` with rope_type \"{rope_type}\" rotates whole heads only, found {factor}");
             Err(ValidationError::new(PARTIAL_KEY, reason).with_suggestion("remove the key or the scaling"))
         }
-        RotaryClass::Partial => {
+        RotaryClass::Partial | RotaryClass::LongRope => {
             // The reference truncates. With an odd number, its frequencies are those of no other model.
             let rotary_dim = (head_dim as f64 * factor) as usize;
             if factor > 0.0 && factor < 1.0 && rotary_dim > 0 && rotary_dim.is_multiple_of(2) {
@@ -126,92 +134,6 @@ fn check_partial_factor(
     }
 }
 
-/// `rope_type` and the scaling of the table. The factor of YaRN is by default the ratio of the lengths.
-fn read_scaling<'a>(
-    fields: &ConfigReader<'a>,
-    class: RotaryClass,
-    lengths: Lengths,
-) -> Result<(&'a str, RotaryScaling), ValidationError> {
-    if let Some(layer_type) = fields.find_table() {
-        let reason = format!("expected one table of rotary parameters for all layers, found one for `{layer_type}`");
-        return Err(ValidationError::new(layer_type, reason));
-    }
-    let older_name = fields.string("type", "default")?;
-    let rope_type = fields.string("rope_type", older_name)?;
-    let scaling = match (class, rope_type) {
-        (_, "default") => RotaryScaling::default(),
-        (RotaryClass::Scaled, "linear") => {
-            RotaryScaling::Linear(LinearScaling { factor: float(fields, "factor", None)? })
-        }
-        (RotaryClass::Scaled, "llama3") => RotaryScaling::Llama3(Llama3Scaling {
-            factor: float(fields, "factor", None)?,
-            original_max_position_embeddings: original_length(fields, lengths)?,
-            low_freq_factor: float(fields, "low_freq_factor", None)?,
-            high_freq_factor: float(fields, "high_freq_factor", None)?,
-        }),
-        (RotaryClass::Scaled, "yarn") => RotaryScaling::Yarn(read_yarn(fields, lengths)?),
-        _ => return Err(unsupported_scaling(fields, class, rope_type)),
-    };
-    Ok((rope_type, scaling))
-}
-
-/// The error for a `rope_type`, under the name that the file has for this key.
-fn unsupported_scaling(fields: &ConfigReader, class: RotaryClass, rope_type: &str) -> ValidationError {
-    let key = if fields.get("rope_type").is_some() { "rope_type" } else { "type" };
-    let reason = match (class, rope_type) {
-        // The class of Phi-3 reads "yarn" as an older name of LongRoPE.
-        (_, "longrope" | "su") | (RotaryClass::Partial, "yarn") => {
-            format!("LongRoPE (\"{rope_type}\") is not supported")
-        }
-        (_, "dynamic") => "dynamic NTK scaling (\"dynamic\") is not supported".into(),
-        _ => format!("unsupported rotary scaling \"{rope_type}\" of `{}`", fields.family()),
-    };
-    let supported = match class {
-        RotaryClass::Scaled => "default, linear, llama3, yarn",
-        RotaryClass::Partial => "default",
-    };
-    ValidationError::new(key, reason).with_suggestion(format!("supported: {supported}"))
-}
-
-/// YaRN's parameters. 0 counts as absent for `beta_fast` and `beta_slow`.
-fn read_yarn(fields: &ConfigReader, lengths: Lengths) -> Result<YarnScaling, ValidationError> {
-    let original = original_length(fields, lengths)?;
-    let factor = float(fields, "factor", Some(lengths.max as f64 / original as f64))?;
-    let nonzero = |key: &str| Ok(fields.float(key)?.filter(|number| *number != 0.0));
-    Ok(YarnScaling {
-        factor,
-        original_max_position_embeddings: original,
-        beta_fast: nonzero("beta_fast")?.unwrap_or(32.0),
-        beta_slow: nonzero("beta_slow")?.unwrap_or(1.0),
-        // The default is for an absent key only: `null` means false.
-        truncate: fields.flag("truncate", !fields.is_null("truncate"))?,
-        attention_factor: attention_factor(fields, factor)?,
-    })
-}
-
-/// A number, or its default; an error if there is neither.
-fn float(fields: &ConfigReader, key: &str, default: Option<f64>) -> Result<f64, ValidationError> {
-    fields.float(key)?.or(default).ok_or_else(|| ValidationError::new(key, "expected a number, found none"))
-}
-
-/// The sequence length before the context was extended. The value outside of the table has precedence over the one in it.
-fn original_length(fields: &ConfigReader, lengths: Lengths) -> Result<usize, ValidationError> {
-    let key = "original_max_position_embeddings";
-    let inner = fields.integer(key)?;
-    let length = lengths.original.or(inner).unwrap_or(lengths.max);
-    if length == 0 { Err(ValidationError::new(key, "expected at least 1 token, found 0")) } else { Ok(length) }
-}
-
-/// Factor of cosines and sines in YaRN: `attention_factor`, or m(`mscale`) / m(`mscale_all_dim`) with
-/// m(a) = 0.1 · a · ln(factor) + 1, if both are given and not 0. `None`: the default of the part, m(1).
-fn attention_factor(fields: &ConfigReader, factor: f64) -> Result<Option<f64>, ValidationError> {
-    let given = fields.float("attention_factor")?;
-    let [scale, scale_all_dim] =
-        ["mscale", "mscale_all_dim"].map(|key| Ok(fields.float(key)?.filter(|number| *number != 0.0)));
-    let m = |a: f64| 0.1 * a * factor.max(1.0).ln() + 1.0;
-    Ok(given.or(scale?.zip(scale_all_dim?).map(|(scale, all_dim)| m(scale) / m(all_dim))))
-}
-
 /// The table `rope_parameters` of these positions.
 ///
 /// # Errors
@@ -220,22 +142,9 @@ fn write(position: &PositionConfig, class: RotaryClass) -> Result<Value, Validat
     let PositionConfig::Rotary(rotary) = position else {
         return Err(inexpressible("model.position", "rotary positions"));
     };
-    let mut table = match &rotary.scaling {
-        RotaryScaling::None(_) => json!({ "rope_type": "default" }),
-        RotaryScaling::Linear(c) => json!({ "rope_type": "linear", "factor": c.factor }),
-        RotaryScaling::Llama3(c) => json!({
-            "rope_type": "llama3", "factor": c.factor,
-            "original_max_position_embeddings": c.original_max_position_embeddings,
-            "low_freq_factor": c.low_freq_factor, "high_freq_factor": c.high_freq_factor,
-        }),
-        RotaryScaling::Yarn(c) => json!({
-            "rope_type": "yarn", "factor": c.factor,
-            "original_max_position_embeddings": c.original_max_position_embeddings, "truncate": c.truncate,
-            "beta_fast": c.beta_fast, "beta_slow": c.beta_slow, "attention_factor": c.attention_factor,
-        }),
-    };
+    let mut table = write_scaling(&rotary.scaling);
     table["rope_theta"] = rotary.theta.into();
-    if matches!(class, RotaryClass::Partial) {
+    if !matches!(class, RotaryClass::Scaled) {
         table["partial_rotary_factor"] = rotary.partial_factor.into();
     }
     Ok(table)
@@ -247,6 +156,8 @@ pub(super) struct Rotary {
     pub class: RotaryClass,
     /// `max_position_embeddings` of the reference's class.
     pub max_length: usize,
+    /// `original_max_position_embeddings` of the reference's class, which overrules that of the table.
+    pub original_length: Option<usize>,
     /// `rope_theta` of the reference's class.
     pub theta: f64,
     /// Fraction of a head that the reference's class rotates.
@@ -265,6 +176,7 @@ impl Rotary {
         Self {
             class: RotaryClass::Scaled,
             max_length,
+            original_length: None,
             theta: 10_000.0,
             partial_factor: 1.0,
             theta_key: "rope_theta",
@@ -280,7 +192,7 @@ impl Rotary {
 }
 
 /// The width of a head.
-fn head_dim(holes: &Holes) -> usize {
+pub(super) fn head_dim(holes: &Holes) -> usize {
     match holes.integer("head_dim") {
         0 => holes.integer("hidden") / holes.integer("heads").max(1),
         head_dim => head_dim,
@@ -301,7 +213,9 @@ impl Convert for Rotary {
     }
 
     fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
-        json.insert("rope_parameters".into(), write(&position(holes)?, self.class)?);
+        let position = position(holes)?;
+        json.insert("rope_parameters".into(), write(&position, self.class)?);
+        write_lengths(&position, json);
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 
 use super::{
     config_reader::ConfigReader,
-    gguf::{GgufFields, GgufMetadata, read_windows, write_windows},
+    gguf::{FullLayers, GgufFields, GgufMetadata, read_windows, write_windows},
     keys::Convert,
     template::Holes,
 };
@@ -51,6 +51,9 @@ pub(super) struct LocalAttention {
 
 /// No windows.
 pub(super) struct NoWindow;
+
+/// In GGUF, the second of two layers has full attention.
+const EVERY_OTHER_FULL: FullLayers = FullLayers { every: 2, first: false };
 
 /// The pattern of a layer with this window, as JSON.
 fn pattern(window: Option<usize>) -> Value {
@@ -106,13 +109,13 @@ impl Convert for SlidingWindow {
     }
 
     fn read_gguf(&self, fields: &GgufFields, holes: &mut Holes) -> Result<(), ValidationError> {
-        let windows = read_windows(fields, holes.integer("layers"), None, |_| true)?;
+        let windows = read_windows(fields, holes.integer("layers"), None, FullLayers::NONE)?;
         set_patterns(holes, windows.into_iter());
         Ok(())
     }
 
     fn write_gguf(&self, holes: &Holes, out: &mut GgufMetadata) -> Result<(), ValidationError> {
-        write_windows(&windows(holes), |_| true, out)
+        write_windows(&windows(holes), FullLayers::NONE, out)
     }
 }
 
@@ -180,14 +183,13 @@ impl Convert for AlternatingWindows {
     }
 
     fn read_gguf(&self, fields: &GgufFields, holes: &mut Holes) -> Result<(), ValidationError> {
-        let layers = holes.integer("layers");
-        let windows = read_windows(fields, layers, Some(self.absent), |layer| layer.is_multiple_of(2))?;
+        let windows = read_windows(fields, holes.integer("layers"), Some(self.absent), EVERY_OTHER_FULL)?;
         set_patterns(holes, windows.into_iter());
         Ok(())
     }
 
     fn write_gguf(&self, holes: &Holes, out: &mut GgufMetadata) -> Result<(), ValidationError> {
-        write_windows(&windows(holes), |layer| layer.is_multiple_of(2), out)
+        write_windows(&windows(holes), EVERY_OTHER_FULL, out)
     }
 }
 
@@ -201,12 +203,7 @@ impl Convert for LocalAttention {
             None => (0..layers).map(|layer| Some(side).filter(|_| layer % every != 0)).collect(),
             Some(types) => listed_windows(types, layers, Some(side))?,
         };
-        let local = |side: usize| u32::try_from(side).map_or(Pattern::default(), |side| Pattern::window(side, side));
-        let patterns = sides.into_iter().map(|side| side.map_or_else(Pattern::default, local));
-        holes.set(
-            "pattern",
-            patterns.map(|pattern| serde_json::to_value(pattern).unwrap_or_default()).collect::<Vec<_>>(),
-        );
+        set_sides(holes, sides);
         Ok(())
     }
 
@@ -214,11 +211,38 @@ impl Convert for LocalAttention {
     fn write(&self, holes: &Holes, json: &mut Map<String, Value>) -> Result<(), ValidationError> {
         let windows = windows(holes);
         if let Some(window) = windows.iter().flatten().next() {
-            json.insert("local_attention".into(), (2 * (window - 1)).into());
+            json.insert("local_attention".into(), local_width(*window).into());
         }
         json.insert("layer_types".into(), layer_types(&windows));
         Ok(())
     }
+
+    /// As in `local_attention`, the width is twice the number of tokens on a side, or one more.
+    fn read_gguf(&self, fields: &GgufFields, holes: &mut Holes) -> Result<(), ValidationError> {
+        let full = FullLayers { every: self.global_every, first: true };
+        let widths = read_windows(fields, holes.integer("layers"), None, full)?;
+        set_sides(holes, widths.into_iter().map(|width| width.map(|width| width / 2)));
+        Ok(())
+    }
+
+    fn write_gguf(&self, holes: &Holes, out: &mut GgufMetadata) -> Result<(), ValidationError> {
+        let widths: Vec<_> = windows(holes).into_iter().map(|window| window.map(local_width)).collect();
+        write_windows(&widths, FullLayers { every: self.global_every, first: true }, out)
+    }
+}
+
+/// The width of a window to both sides, of which `window` is the half before the token, itself included. In GGUF a width of 0
+/// means no window, so that the window of the token alone has the width 1.
+fn local_width(window: usize) -> usize {
+    (2 * (window - 1)).max(1)
+}
+
+/// Sets the patterns of layers that see so many tokens on each side.
+fn set_sides(holes: &mut Holes, sides: impl IntoIterator<Item = Option<usize>>) {
+    let local = |side: usize| u32::try_from(side).map_or(Pattern::default(), |side| Pattern::window(side, side));
+    let patterns = sides.into_iter().map(|side| side.map_or_else(Pattern::default, local));
+    let json = patterns.map(|pattern| serde_json::to_value(pattern).unwrap_or_default());
+    holes.set("pattern", json.collect::<Vec<_>>());
 }
 
 /// The windows of layers with these `layer_types`.

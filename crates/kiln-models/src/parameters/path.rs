@@ -7,10 +7,10 @@
 //! `blocks.7.attention.q.lora.a`, `blocks.7.attention.q.lora.french.a`.
 
 use crate::{block::Block, model::Model};
-use kiln_nn::adapter::DEFAULT_ADAPTER;
+use kiln_nn::adapter::{AnyAdapter, DEFAULT_ADAPTER};
 use std::collections::BTreeMap;
 
-/// Burn's name for the enum of adapter methods. Its variants are part of a parameter's name (`lora`), those of other
+/// Burn's name for the enum of adapter methods. The methods of its variants are part of a parameter's name (`lora`), those of other
 /// enums are not.
 const ADAPTER_ENUM: &str = "Enum:AnyAdapter";
 
@@ -56,7 +56,8 @@ impl ParameterPath {
     /// add no level.
     pub(super) fn enter(&mut self, name: &str, container: &str) {
         if container == ADAPTER_ENUM {
-            self.fields.push(Field { name: snake_case(name), is_adapter_method: true });
+            let method = AnyAdapter::method_of_variant(name).unwrap_or(name);
+            self.fields.push(Field { name: method.to_owned(), is_adapter_method: true });
         } else if !container.starts_with("Enum:") {
             self.fields.push(Field { name: name.to_owned(), is_adapter_method: false });
         }
@@ -99,6 +100,9 @@ impl ParameterPath {
             ["sublayers", s, "junction", "norm", rest @ ..] | ["sublayers", s, "junction", rest @ ..] => {
                 format!("{prefix}.{}_norm.{}", role(roles, s, "0"), rest.join("."))
             }
+            ["sublayers", s, "streams", "mixing", rest @ ..] => {
+                format!("{prefix}.{}_streams.{}", role(roles, s, "0"), rest.join("."))
+            }
             ["sublayers", s, "part_norms", p, rest @ ..] => {
                 format!("{prefix}.{}_norm.{}", role(roles, s, p), rest.join("."))
             }
@@ -120,18 +124,6 @@ fn site_fields<'a>(fields: &[&'a str]) -> Vec<&'a str> {
         }
         [] => Vec::new(),
     }
-}
-
-/// A type's name as the name of a method: `PromptTuning` is `prompt_tuning`.
-fn snake_case(name: &str) -> String {
-    let mut out = String::new();
-    for (index, letter) in name.chars().enumerate() {
-        if letter.is_uppercase() && index > 0 {
-            out.push('_');
-        }
-        out.extend(letter.to_lowercase());
-    }
-    out
 }
 
 /// Roles of a block's parts by sublayer and part.

@@ -13,7 +13,7 @@ pub struct LinearCall<'a, const D: usize> {
     pub y: &'a Tensor<D>,
     /// The map.
     pub base: &'a Linear,
-    /// Factor w of the adapter's output.
+    /// Number w that the adapter's output is multiplied by. The site applies factors of single tokens afterward.
     pub weight: f64,
     /// Source of the random numbers of dropout; `None` in heads, which have no dropout.
     pub cx: Option<&'a Context>,
@@ -50,7 +50,7 @@ pub struct EmbeddingCall<'a> {
     pub y: &'a Tensor<3>,
     /// The embedding, `[V, M]`.
     pub table: WeightView<'a>,
-    /// Factor w of the adapter's output.
+    /// Number w that the adapter's output is multiplied by. The site applies factors of single tokens afterward.
     pub weight: f64,
     /// Arithmetic of the call.
     pub arithmetic: Arithmetic,
@@ -63,7 +63,7 @@ pub struct StackedCall<'a> {
     pub x: &'a Tensor<2>,
     /// The expert of each row, `[R]`.
     pub expert: &'a Tensor<1, Int>,
-    /// Factor w of the adapter's output.
+    /// Number w that the adapter's output is multiplied by. The site applies factors of single tokens afterward.
     pub weight: f64,
     /// Arithmetic of the call.
     pub arithmetic: Arithmetic,

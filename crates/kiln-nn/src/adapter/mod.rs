@@ -10,8 +10,12 @@
 //! A method implements what it adds at the sites that it supports; the weight of a site is a
 //! [`BaseWeight`](crate::packed_weight::BaseWeight), which multiplies without unpacking a packed weight.
 
+mod adalora;
+mod after_step;
 mod call;
+mod column_squares;
 mod dora;
+mod factor;
 mod ia3;
 mod lora;
 mod options;
@@ -20,8 +24,11 @@ mod site;
 mod site_adapters;
 mod vera;
 
+pub use adalora::{AdaLora, AdaLoraConfig};
+pub use after_step::{AdapterStep, AfterStep, StepProgress};
 pub use call::{EmbeddingCall, LinearCall, StackedCall};
 pub use dora::Dora;
+pub use factor::TokenFactors;
 pub use ia3::{Ia3, Ia3Config, Ia3Spec};
 pub use lora::{Lora, LoraConfig, LoraInit, LoraSpec};
 pub use options::AdapterOptions;
@@ -30,7 +37,7 @@ pub use site::{AdapterMap, AttachedAdapter, DEFAULT_ADAPTER, EMBEDDING_SITE, Sit
 pub use site_adapters::SiteAdapters;
 pub use vera::{Vera, VeraConfig, VeraSpec};
 
-use crate::init::Initializer;
+use crate::{context::AuxiliaryLoss, init::Initializer};
 use burn::{module::Module, tensor::Tensor};
 use kiln_spec::{Card, ValidationError};
 use std::collections::BTreeMap;
@@ -50,6 +57,15 @@ pub trait Adapter: Module + Sized {
 
     /// Patterns of the parameters that are trained, among its own; `*` matches any characters.
     const TRAINED: &'static str = "*";
+
+    /// The parameters that the adapters of a fused layer's parts have in common, if they share one: trained as one parameter.
+    const SHARED: &'static [&'static str] = &["a"];
+
+    /// Changes its adapters after each optimizer step; `None`: only the optimizer does.
+    const AFTER_STEP: Option<AfterStep<<Self::Config as AdapterOptions>::Spec>> = None;
+
+    /// Loss of the parameters alone, over all adapters of a name, which the training loss gets added once.
+    const REGULARIZATION: Option<fn(&[&Self]) -> AuxiliaryLoss> = None;
 
     /// Builds the parameters for a site. A new adapter should not change the output.
     fn init(spec: &<Self::Config as AdapterOptions>::Spec, site: &Site, init: &mut Initializer) -> Self;
@@ -128,6 +144,14 @@ macro_rules! adapters {
                 match self { $(Self::$Name(config) => config.targets()),+ }
             }
 
+            /// As [`AdapterOptions::check_steps`].
+            ///
+            /// # Errors
+            /// The first key with an invalid value.
+            pub fn check_steps(&self, path: &str, steps: u64) -> Result<(), ValidationError> {
+                match self { $(Self::$Name(config) => config.check_steps(path, steps)),+ }
+            }
+
             /// Returns the dropout rate of the inputs.
             pub fn dropout(&self) -> f64 {
                 match self { $(Self::$Name(config) => config.dropout()),+ }
@@ -199,6 +223,32 @@ macro_rules! adapters {
                 match self { $(Self::$Name(_) => $name),+ }
             }
 
+            /// As [`Adapter::SHARED`].
+            pub fn shared(&self) -> &'static [&'static str] {
+                match self { $(Self::$Name(_) => <$Type as Adapter>::SHARED),+ }
+            }
+
+            /// Whether the method changes its adapters after an optimizer step.
+            pub fn acts_after_step(&self) -> bool {
+                match self { $(Self::$Name(_) => <$Type as Adapter>::AFTER_STEP.is_some()),+ }
+            }
+
+            /// Whether the method adds a loss of its parameters.
+            pub fn has_regularization(&self) -> bool {
+                match self { $(Self::$Name(_) => <$Type as Adapter>::REGULARIZATION.is_some()),+ }
+            }
+
+            /// Changes adapters of one name after an optimizer step: those of each method together.
+            pub fn after_step(adapters: &mut [(&Self, &mut AdapterStep)], progress: StepProgress) {
+                $(if let Some(after_step) = <$Type as Adapter>::AFTER_STEP {
+                    let own = adapters.iter_mut().filter_map(|(spec, step)| match spec {
+                        Self::$Name(spec) => Some((spec, &mut **step)),
+                        _ => None,
+                    });
+                    after_step(&mut own.collect::<Vec<_>>(), progress);
+                })+
+            }
+
             /// Builds the adapter of a site, with parameters at the path of `init`.
             pub fn init(&self, site: &Site, init: &mut Initializer) -> AnyAdapter {
                 match self { $(Self::$Name(spec) => AnyAdapter::$Name(Adapter::init(spec, site, init))),+ }
@@ -206,6 +256,14 @@ macro_rules! adapters {
         }
 
         impl AnyAdapter {
+            /// Returns the name of the method of a variant of this enum: of `Lora`, `lora`.
+            pub fn method_of_variant(variant: &str) -> Option<&'static str> {
+                match variant {
+                    $(stringify!($Name) => Some($name),)+
+                    _ => None,
+                }
+            }
+
             /// As [`Adapter::input_scale`].
             pub fn input_scale(&self) -> Option<Tensor<1>> {
                 match self { $(Self::$Name(adapter) => adapter.input_scale()),+ }
@@ -246,6 +304,20 @@ macro_rules! adapters {
                 match self { $(Self::$Name(adapter) => adapter.bias_change(bias)),+ }
             }
 
+            /// Losses of the parameters of adapters of one name, one for each method that has such a loss.
+            pub fn regularization(adapters: &[Self]) -> Vec<AuxiliaryLoss> {
+                let mut losses = Vec::new();
+                $(if let Some(loss) = <$Type as Adapter>::REGULARIZATION {
+                    let own = adapters.iter().filter_map(|adapter| match adapter {
+                        Self::$Name(adapter) => Some(adapter),
+                        _ => None,
+                    });
+                    let own: Vec<&$Type> = own.collect();
+                    losses.extend((!own.is_empty()).then(|| loss(&own)));
+                })+
+                losses
+            }
+
             /// As [`Adapter::flops`].
             pub fn flops(&self) -> f64 {
                 match self { $(Self::$Name(adapter) => adapter.flops()),+ }
@@ -267,6 +339,8 @@ adapters! {
         "prompt_tuning" => PromptTuning(PromptTuning) with "2104.08691",
         /// Vector-based random matrix adaptation (VeRA, 2310.11454).
         "vera" => Vera(Vera) with "2310.11454",
+        /// Low-rank adaptation with ranks by importance (AdaLoRA, 2303.10512).
+        "adalora" => AdaLora(AdaLora) with "2303.10512",
     }
 }
 

@@ -17,6 +17,14 @@ pub trait AdapterOptions: Sized {
     /// The first key with an invalid value.
     fn check(&self, path: &str) -> Result<(), ValidationError>;
 
+    /// Checks the options against the number of optimizer steps of the stage.
+    ///
+    /// # Errors
+    /// The first key with a value that does not fit.
+    fn check_steps(&self, _path: &str, _steps: u64) -> Result<(), ValidationError> {
+        Ok(())
+    }
+
     /// Returns the patterns of the sites that get an adapter, empty for a method whose sites are always the same.
     fn targets(&self) -> &[String];
 
@@ -63,9 +71,14 @@ pub(super) fn invalid(path: &str, key: &str, expected: &str, found: impl Debug) 
 
 /// Checks a rank.
 pub(super) fn check_rank(rank: usize, path: &str) -> Result<(), ValidationError> {
+    check_rank_at(rank, path, "rank")
+}
+
+/// Checks a rank of another key.
+pub(super) fn check_rank_at(rank: usize, path: &str, key: &str) -> Result<(), ValidationError> {
     match rank {
         1..=MAX_RANK => Ok(()),
-        _ => Err(invalid(path, "rank", &format!("a rank from 1 to {MAX_RANK}"), rank)),
+        _ => Err(invalid(path, key, &format!("a rank from 1 to {MAX_RANK}"), rank)),
     }
 }
 

@@ -128,6 +128,7 @@ impl Adapter for Vera {
     const TITLE: &'static str = "VeRA";
     const SITES: &'static [SiteKind] = &[SiteKind::Linear];
     const TRAINED: &'static str = "*lambda_*";
+    const SHARED: &'static [&'static str] = &["lambda_d"];
 
     fn init(spec: &VeraSpec, site: &Site, init: &mut Initializer) -> Self {
         let ([_, from, to], rank) = (site.map_shape(), spec.rank);

@@ -12,24 +12,35 @@
 //! probes and its losses. [`Context::scope`] extends the path. What is derived from the tokens (masks, rotary tables) is
 //! computed once per call, in [`TokenStream`].
 
+pub mod context_lengths;
+mod key_marks;
 pub mod probe;
 mod random;
 pub mod recompute;
+pub mod rows;
+pub mod shared;
 pub mod state;
+mod state_error;
 pub mod stream;
 mod substream;
 pub mod token_marks;
 
+pub use context_lengths::ContextLengths;
+pub use key_marks::{KeyMarks, VisiblePages};
 pub use probe::Probe;
 pub use recompute::GradientSink;
+pub use shared::{KeyValueLink, LayerLinks, SharedTensor};
 pub use state::{State, Stateful};
-pub use stream::{KeySource, TokenStream, retained_counts};
-pub use token_marks::{TokenMarks, evaluate_formula, keep_ends};
+pub use state_error::StateError;
+pub use stream::{KeySource, TokenStream};
+pub use token_marks::{TokenMarks, evaluate_formula};
 
-use crate::{part::experts::ExpertLoad, position::Position};
+use crate::{adapter::TokenFactors, part::experts::ExpertLoad, position::Position};
 use burn::tensor::{Device, Int, Tensor};
 use kiln_kernels::{attention::BlockMask, exact::Arithmetic, planner::Kernel};
 use kiln_spec::{Direction, Layout, Pattern, formula::MarkField};
+use rows::{Incompatible, Rewindable, RowTensors};
+use shared::SharedStore;
 use std::collections::HashMap;
 
 /// Encoder output: the source of keys and values of cross-attention.
@@ -39,6 +50,29 @@ pub struct Memory {
     pub hidden: Tensor<3>,
     /// Marks of the encoder's tokens, `[B, S]`.
     pub token_marks: TokenMarks,
+}
+
+impl Memory {
+    /// Returns rows by index.
+    fn select(&self, rows: &[usize]) -> Self {
+        Self { hidden: rows::select_rows(&self.hidden, rows), token_marks: self.token_marks.select(rows) }
+    }
+
+    /// Returns the rows of both. Shorter rows are padded.
+    fn append(first: Option<Self>, second: Option<Self>) -> Result<Option<Self>, Incompatible> {
+        let (first, second) = match (first, second) {
+            (Some(first), Some(second)) => (first, second),
+            (None, None) => return Ok(None),
+            (first, _) => {
+                let sides = if first.is_some() { ["an encoder output", "none"] } else { ["none", "an encoder output"] };
+                return Err(Incompatible { expected: sides[0].into(), found: sides[1].into() });
+            }
+        };
+        let token_marks = first.token_marks.append(&second.token_marks);
+        let token_marks = token_marks.ok_or_else(|| Incompatible::kind("marks that the host knows"))?;
+        let hidden = rows::append_padded(first.hidden, second.hidden, 1)?;
+        Ok(Some(Self { hidden, token_marks }))
+    }
 }
 
 /// Key of a training call's random numbers. A number depends on this key, the use (`dropout`) and the path, on nothing else:
@@ -87,11 +121,15 @@ pub struct Context {
     pub arithmetic: Arithmetic,
     /// Attention kernel that a test forces.
     pub forced_kernel: Option<Kernel>,
+    /// Factors of adapters for each token of this call; `None`: those of the model alone.
+    pub token_factors: Option<TokenFactors>,
     /// Gradient sink. Present with gradient checkpointing: blocks are then recomputed in the backward pass.
     pub gradient_sink: Option<GradientSink>,
     /// Gradient sink for a loss that recomputes its logits in the backward pass. Present in a training step, with or without
     /// gradient checkpointing of blocks.
     pub loss_sink: Option<GradientSink>,
+    /// What layers of the running stack have published for later ones.
+    shared: SharedStore,
     auxiliary_losses: Vec<AuxiliaryLoss>,
     /// Loads of experts with a selection bias; see [`Context::add_expert_load`].
     pub(crate) expert_loads: Vec<ExpertLoad>,
@@ -113,8 +151,10 @@ impl Context {
             position: None,
             arithmetic: Arithmetic::Fast,
             forced_kernel: None,
+            token_factors: None,
             gradient_sink: None,
             loss_sink: None,
+            shared: SharedStore::default(),
             auxiliary_losses: Vec::new(),
             expert_loads: Vec::new(),
             used_kernels: Vec::new(),
@@ -131,8 +171,10 @@ impl Context {
     /// `width`, the rest is padding. Prefill and decoding; [`commit`](Self::commit) gives the state back.
     pub fn resume(mut state: State, lengths: &[usize], width: usize, direction: Direction, device: &Device) -> Self {
         state.set_rows_if_default(lengths.len());
+        state.fix_context_lengths(lengths);
         let layout = Layout::from_offsets(state.next_positions(), lengths, width, direction);
-        let stream = TokenStream::new(TokenMarks::new(&layout, device), state.cached_keys.clone());
+        let tokens = TokenMarks::new(&layout, device).with_row_lengths(state.context_lengths());
+        let stream = TokenStream::new(tokens, state.cached_keys.clone());
         let (memory, arithmetic) = (state.memory.take(), state.arithmetic);
         Self { stream, memory, arithmetic, state: Some(state), ..Self::new(&layout, device) }
     }
@@ -143,7 +185,7 @@ impl Context {
     }
 
     /// Returns the state after this call, with positions advanced by `lengths[i]` tokens in row i. `None` without a state.
-    pub fn commit(self, lengths: &[usize]) -> Option<State> {
+    pub fn commit(mut self, lengths: &[usize]) -> Option<State> {
         let mut state = self.state?;
         state.advance(self.stream.keys_to_cache(), lengths);
         Some(state.with_memory(self.memory))
@@ -154,6 +196,7 @@ impl Context {
         let device = self.stream.tokens.field(MarkField::Position).device();
         if let Some(layout) = self.stream.tokens.layout() {
             let tokens = TokenMarks::new(&layout.shift_positions(count), &device);
+            let tokens = tokens.with_row_lengths(state.context_lengths());
             self.stream = TokenStream::new(tokens, state.cached_keys.clone());
         }
         self.state = Some(state);
@@ -161,10 +204,15 @@ impl Context {
 
     /// Reads other tokens in this first call of a state instead: `count` tokens more in each row, which the state counts.
     pub fn restart(&mut self, tokens: TokenMarks, count: usize) {
+        let tokens = match &mut self.state {
+            Some(state) => {
+                state.skip_positions(count);
+                state.extend_context_lengths(count);
+                tokens.with_row_lengths(state.context_lengths())
+            }
+            None => tokens,
+        };
         self.stream = TokenStream::new(tokens, HashMap::new());
-        if let Some(state) = &mut self.state {
-            state.skip_positions(count);
-        }
     }
 
     /// Notes that a layer of this call computed attention by `kernel`.
@@ -225,6 +273,24 @@ impl Context {
         if let Some(state) = self.state.as_mut() {
             state.slots.insert(path, Box::new(slot));
         }
+    }
+
+    /// Takes the state that sums up all tokens out of its slot. `None`: this call has no state. `Some(None)`: no token was read.
+    /// [`put_recurrent`](Self::put_recurrent) stores it again.
+    pub fn take_recurrent<S: RowTensors>(&mut self, name: &str) -> Option<Option<S>> {
+        let mut slot: Rewindable<S> = self.take_state(name)?;
+        let state = slot.take();
+        self.put_state(name, slot);
+        Some(state)
+    }
+
+    /// Stores a state that sums up all tokens, after those of this call, with a snapshot where one is due. Does nothing if this
+    /// call has no state.
+    pub fn put_recurrent<S: RowTensors>(&mut self, name: &str, state: S) {
+        let Some(mut slot) = self.take_state::<Rewindable<S>>(name) else { return };
+        let [rows, width] = self.stream.tokens.dims();
+        slot.advance(state, &self.stream.tokens.row_lengths().unwrap_or_else(|| vec![width; rows]));
+        self.put_state(name, slot);
     }
 
     /// Returns the path of `name` if a probe reads it, otherwise `None`.

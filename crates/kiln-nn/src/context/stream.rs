@@ -2,8 +2,11 @@
 //!
 //! Layers with the same pattern share one [`BlockMask`], layers with the same frequencies one rotary table.
 
-use super::token_marks::{TokenMarks, evaluate_formula};
-use burn::tensor::Tensor;
+use super::{
+    key_marks::{KeyMarks, VisiblePages},
+    token_marks::{TokenMarks, evaluate_formula},
+};
+use burn::tensor::{Tensor, TensorData};
 use kiln_kernels::attention::{
     BlockMask,
     block_mask::{DenseMask, TILE_SIZE},
@@ -13,7 +16,7 @@ use kiln_spec::{
     formula::MarkField,
     plan::{CachePolicy, TilePlan},
 };
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 /// Keys that a layer reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,9 +36,13 @@ pub struct TokenStream {
     /// Marks of this call's tokens, `[B, T]`.
     pub tokens: TokenMarks,
     /// Marks of the keys cached in earlier calls, by policy. A policy without an entry has cached nothing.
-    cached_keys: HashMap<CachePolicy, TokenMarks>,
-    /// Marks of all keys of this call, by policy: cached ones, then this call's.
+    cached_keys: HashMap<CachePolicy, KeyMarks>,
+    /// Marks of the cached keys and this call's, in pages, by policy; `None` if the host doesn't know them.
+    all_keys: HashMap<CachePolicy, Option<KeyMarks>>,
+    /// Marks of the keys that dense kernels read in this call, by policy.
     key_marks: HashMap<CachePolicy, TokenMarks>,
+    /// Pages that the query of each row sees, by pattern and policy.
+    visible_pages: HashMap<(Pattern, CachePolicy), Option<Arc<Vec<VisiblePages>>>>,
     block_masks: HashMap<(Pattern, KeySource), BlockMask>,
     /// Tables by the bits of their frequencies and factor.
     rotary_tables: HashMap<Vec<u32>, RotaryTable>,
@@ -43,22 +50,53 @@ pub struct TokenStream {
 
 impl TokenStream {
     /// Returns a stream of `tokens` that continues after the cached keys.
-    pub fn new(tokens: TokenMarks, cached_keys: HashMap<CachePolicy, TokenMarks>) -> Self {
+    pub fn new(tokens: TokenMarks, cached_keys: HashMap<CachePolicy, KeyMarks>) -> Self {
         Self {
             tokens,
             cached_keys,
+            all_keys: HashMap::new(),
             key_marks: HashMap::new(),
+            visible_pages: HashMap::new(),
             block_masks: HashMap::new(),
             rotary_tables: HashMap::new(),
         }
     }
 
-    /// Returns the marks of the keys that a layer with this cache policy reads in this call, `[B, S]`.
-    pub fn key_marks(&mut self, policy: CachePolicy) -> &TokenMarks {
+    /// Returns the keys of a layer with this cache policy: those cached before this call, then its tokens. `None` if the host
+    /// doesn't know the rows' tokens.
+    pub fn all_keys(&mut self, policy: CachePolicy) -> Option<&KeyMarks> {
         let (cached, tokens) = (&self.cached_keys, &self.tokens);
-        self.key_marks
-            .entry(policy)
-            .or_insert_with(|| cached.get(&policy).map_or_else(|| tokens.clone(), |cached| cached.concat(tokens)))
+        let keys = self.all_keys.entry(policy);
+        keys.or_insert_with(|| KeyMarks::after(cached.get(&policy), tokens, policy)).as_ref()
+    }
+
+    /// Returns the marks of the dense keys that a layer with this cache policy reads in this call, `[B, S]`: without cached keys
+    /// the call's tokens, otherwise the rows' keys side by side.
+    pub fn key_marks(&mut self, policy: CachePolicy) -> &TokenMarks {
+        if !self.key_marks.contains_key(&policy) {
+            let device = self.tokens.field(MarkField::Position).device();
+            let cached = self.cached_keys.contains_key(&policy);
+            let keys = if cached { self.all_keys(policy).map(|keys| keys.token_marks(&device)) } else { None };
+            let keys = keys.unwrap_or_else(|| self.tokens.clone());
+            self.key_marks.insert(policy, keys);
+        }
+        &self.key_marks[&policy]
+    }
+
+    /// Returns the pages of cached keys that the query of each row sees by a pattern. `None` if rows have more than one query
+    /// or the host doesn't know the keys.
+    pub fn visible_pages(&mut self, pattern: &Pattern, policy: CachePolicy) -> Option<Arc<Vec<VisiblePages>>> {
+        if self.tokens.dims()[1] != 1 {
+            return None;
+        }
+        let cache_key = (pattern.clone(), policy);
+        if !self.visible_pages.contains_key(&cache_key) {
+            let tokens = self.tokens.clone();
+            let formula = pattern.visibility_formula();
+            let pages = self.all_keys(policy).and_then(|keys| keys.visible_pages(&formula, &tokens)).map(Arc::new);
+            self.visible_pages.insert(cache_key.clone(), pages);
+        }
+        self.visible_pages[&cache_key].clone()
     }
 
     /// Returns the block mask of a pattern over the given keys, computed once for each pair. `memory` holds the marks of the
@@ -101,23 +139,55 @@ impl TokenStream {
         self.rotary_tables.entry(cache_key).or_insert_with(compute).clone()
     }
 
-    /// Marks of the keys that each policy caches for the next call.
-    pub(super) fn keys_to_cache(&self) -> HashMap<CachePolicy, TokenMarks> {
-        let retained = self.key_marks.iter().map(|(policy, marks)| {
-            let counts = retained_counts(*policy, marks);
-            (*policy, marks.keep_ends(counts))
-        });
-        retained.collect()
+    /// Returns the rotary table of frequencies that follow the context length: `frequencies(length)` for the tokens of each
+    /// length, P numbers. Otherwise as [`rotary_table`](Self::rotary_table).
+    pub fn rotary_table_by_length(&mut self, frequencies: impl Fn(usize) -> Vec<f32>, factor: f64) -> RotaryTable {
+        let (lengths, indices) = self.tokens.context_lengths().distinct();
+        let Some(indices) = indices.cloned() else {
+            let length = lengths.first().copied().unwrap_or_default();
+            return self.rotary_table(&frequencies(length), factor);
+        };
+        let by_length: Vec<f32> = lengths.iter().flat_map(|length| frequencies(*length)).collect();
+        let numbers = by_length.iter().chain(&[f32::NAN]).copied().chain([factor as f32]);
+        let cache_key: Vec<u32> = numbers.map(f32::to_bits).collect();
+        let positions = self.tokens.field(MarkField::Position);
+        let compute = || {
+            let ([b, t], pairs) = (positions.dims(), by_length.len() / lengths.len());
+            let table = TensorData::new(by_length.clone(), [lengths.len(), pairs]);
+            let table = Tensor::<2>::from_data(table, &positions.device());
+            let of_tokens = table.select(0, indices.reshape([b * t])).reshape([b, 1, t, pairs]);
+            let angles = positions.clone().float().reshape([b, 1, t, 1]) * of_tokens;
+            (angles.clone().cos() * factor, angles.sin() * factor)
+        };
+        self.rotary_tables.entry(cache_key).or_insert_with(compute).clone()
     }
-}
 
-/// Returns how many of these keys a policy caches, from the beginning and from the end.
-///
-/// If rows have padding, all keys are kept. A window keeps the last n columns, and in a short row those would be padding instead
-/// of its tokens.
-pub fn retained_counts(policy: CachePolicy, keys: &TokenMarks) -> [usize; 2] {
-    let [_, length] = keys.dims();
-    if keys.is_contiguous() { policy.retained_counts(length) } else { [0, length] }
+    /// Returns e^(position · rate) times cos and sin of position · frequency for this call's tokens, `[B, 1, T, P]`. Computed
+    /// once per call for each set of frequencies and rates.
+    pub fn decaying_rotary_table(&mut self, frequencies: &[f32], rates: &[f32]) -> RotaryTable {
+        // NaN, which is no frequency, separates the two lists.
+        let numbers = frequencies.iter().chain(&[f32::NAN]).chain(rates);
+        let cache_key: Vec<u32> = numbers.map(|number| number.to_bits()).collect();
+        if let Some(table) = self.rotary_tables.get(&cache_key) {
+            return table.clone();
+        }
+        let (cos, sin) = self.rotary_table(frequencies, 1.0);
+        let positions = self.tokens.field(MarkField::Position);
+        let [b, t] = positions.dims();
+        let rates = Tensor::<1>::from_floats(rates, &positions.device()).reshape([1, 1, 1, rates.len()]);
+        let decay = (positions.clone().float().reshape([b, 1, t, 1]) * rates).exp();
+        let table = (cos * decay.clone(), sin * decay);
+        self.rotary_tables.entry(cache_key).or_insert(table).clone()
+    }
+
+    /// Marks of the keys that each policy caches for the next call.
+    pub(super) fn keys_to_cache(&mut self) -> HashMap<CachePolicy, KeyMarks> {
+        let policies: Vec<CachePolicy> = self.key_marks.keys().chain(self.all_keys.keys()).copied().collect();
+        policies
+            .into_iter()
+            .filter_map(|policy| Some((policy, self.all_keys(policy)?.clone().drop_unneeded())))
+            .collect()
+    }
 }
 
 /// The block mask of a formula. `is_own_stream`: the last keys are the queries' own tokens. In cross-attention no token is
@@ -152,8 +222,11 @@ fn build_dense_mask(formula: &Formula, tokens: &TokenMarks, keys: &TokenMarks, i
     DenseMask { mask: visible.bool_not().unsqueeze_dim(1), has_visible_key }
 }
 
-/// Whether the mask is causal and aligned at the end, and nothing else: one document per row, no padding, no dropped keys.
+/// Whether the mask is causal and aligned at the end, and nothing else: one document per row, no padding, no dropped keys, and
+/// the tokens are the last keys of every row.
 fn is_causal(pattern: &Pattern, tokens: &TokenMarks, keys: &TokenMarks) -> bool {
     let is_global = matches!(pattern, Pattern::Global(_)) && tokens.dims()[1] <= keys.dims()[1];
-    is_global && keys.layout().is_some_and(kiln_spec::plan::is_plain_causal)
+    let Some((tokens, keys)) = tokens.layout().zip(keys.layout()).filter(|_| is_global) else { return false };
+    let ends_with_tokens = |row| tokens.row(row).last() == keys.row(row).last();
+    [tokens, keys].into_iter().all(kiln_spec::plan::is_plain_causal) && (0..keys.batch_size()).all(ends_with_tokens)
 }

@@ -4,7 +4,8 @@
 //! of a query and a key says whether the query sees the key. It is evaluated in three ways: pair by pair on the host
 //! (`Formula::evaluate`), by tiles on the host (`TilePlan`), and here as a tensor on the device.
 
-use burn::tensor::{Bool, Device, Int, Tensor, TensorData, kind::Basic};
+use super::{ContextLengths, rows::select_rows};
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use kiln_spec::{
     Formula, Layout, TokenMark,
     formula::{MarkField, Term, TokenSide},
@@ -13,12 +14,16 @@ use std::sync::Arc;
 
 /// Marks of a batch of tokens: a tensor `[B, T]` for each field, and the layout on the host if the host knows it.
 ///
-/// The host loses the layout when tokens are selected on the device (mixture of depths). Kernels then have no tile plans.
+/// The host loses the layout when tokens are selected on the device (mixture of depths). Kernels then have no tile plans. Only the
+/// functions of this crate select tokens, within a block: the marks that a call starts with have their layout.
 #[derive(Clone, Debug)]
 pub struct TokenMarks {
     fields: [Tensor<2, Int>; 5],
     layout: Option<Arc<Layout>>,
     contiguous: bool,
+    context_lengths: ContextLengths,
+    /// The layout before tokens were left out on the device: the tokens that take up room in a cache.
+    columns: Option<Arc<Layout>>,
 }
 
 /// Fields in the order of `TokenMarks::fields`: that of the enum.
@@ -33,8 +38,22 @@ impl TokenMarks {
             let values: Vec<i32> = layout.marks().iter().map(|mark| field_value(mark, field)).collect();
             Tensor::from_data(TensorData::new(values, shape), device)
         };
+        let layout = Arc::new(layout.clone());
         let contiguous = layout.marks().iter().all(|mark| mark.valid);
-        Self { fields: FIELDS.map(upload), layout: Some(Arc::new(layout.clone())), contiguous }
+        let context_lengths = ContextLengths::of_documents(&layout, device);
+        let columns = Some(layout.clone());
+        Self { fields: FIELDS.map(upload), layout: Some(layout), columns, contiguous, context_lengths }
+    }
+
+    /// Returns the same tokens with the context length of their row: that of a state, fixed when the row began.
+    pub fn with_row_lengths(self, lengths: &[usize]) -> Self {
+        let ([_, columns], device) = (self.dims(), self.fields[0].device());
+        Self { context_lengths: ContextLengths::of_rows(lengths, columns, &device), ..self }
+    }
+
+    /// Returns the context length of each token. Cached keys have none.
+    pub fn context_lengths(&self) -> &ContextLengths {
+        &self.context_lengths
     }
 
     /// Returns one field of all marks, `[B, T]`. Flags are 0 or 1.
@@ -47,9 +66,17 @@ impl TokenMarks {
         self.layout.as_deref()
     }
 
-    /// Whether every position of a row holds a valid token, so that keys can be counted from the end of the row.
-    pub fn is_contiguous(&self) -> bool {
-        self.contiguous
+    /// Returns the layout of the tokens that take up room in a cache, if the host knows it. Under mixture of depths these are
+    /// all tokens of the call, also those that a block leaves out.
+    pub fn columns_layout(&self) -> Option<&Layout> {
+        self.columns.as_deref()
+    }
+
+    /// Returns the number of tokens of each row that take up room in a cache: all up to the last valid one.
+    pub fn row_lengths(&self) -> Option<Vec<usize>> {
+        let layout = self.columns.as_deref()?;
+        let length = |row: usize| layout.row(row).iter().rposition(|mark| mark.valid).map_or(0, |last| last + 1);
+        Some((0..layout.batch_size()).map(length).collect())
     }
 
     /// Returns the layout to share, if the host knows it.
@@ -62,66 +89,53 @@ impl TokenMarks {
         self.fields[0].dims()
     }
 
-    /// Returns these marks followed by `next` in each row, `[B, T + T']`.
-    pub fn concat(&self, next: &Self) -> Self {
-        let concat = |field| Tensor::cat(vec![self.field(field).clone(), next.field(field).clone()], 1);
-        let layout = self.layout.as_ref().zip(next.layout.as_ref()).and_then(|(a, b)| concat_layouts(a, b));
+    /// Returns rows by index, of cached keys.
+    pub fn select(&self, rows: &[usize]) -> Self {
+        let select = |layout: &Arc<Layout>| {
+            let marks = rows.iter().flat_map(|row| layout.row(*row).to_vec()).collect();
+            Layout::from_marks(marks, layout.sequence_length()).map(Arc::new)
+        };
         Self {
-            fields: FIELDS.map(concat),
-            layout: layout.map(Arc::new),
-            contiguous: self.contiguous && next.contiguous,
+            fields: FIELDS.map(|field| select_rows(self.field(field), rows)),
+            layout: self.layout.as_ref().and_then(select),
+            columns: self.columns.as_ref().and_then(select),
+            contiguous: self.contiguous,
+            context_lengths: ContextLengths::default(),
         }
     }
 
-    /// Returns the first `first` and the last `last` marks of each row. Their sum must not exceed the length.
-    pub fn keep_ends(&self, [first, last]: [usize; 2]) -> Self {
-        let layout = self.layout.as_ref().and_then(|layout| {
-            let length = layout.sequence_length();
-            let ends = (0..layout.batch_size())
-                .flat_map(|row| [&layout.row(row)[..first], &layout.row(row)[length - last..]].concat());
-            Layout::from_marks(ends.collect(), first + last)
+    /// Returns these rows followed by those of `other`; shorter rows are padded at their end. `None` if the host doesn't know the
+    /// layouts.
+    pub fn append(&self, other: &Self) -> Option<Self> {
+        let layouts = [self.layout()?, other.layout()?];
+        let length = layouts.iter().map(|layout| layout.sequence_length()).max()?;
+        let rows = layouts.iter().flat_map(|layout| (0..layout.batch_size()).map(|row| layout.row(row)));
+        let marks = rows.flat_map(|row| {
+            let padding = std::iter::repeat_n(TokenMark::default(), length - row.len());
+            row.iter().copied().chain(padding)
         });
-        let fields = FIELDS.map(|field| keep_ends(self.field(field).clone(), 1, [first, last]));
-        Self { fields, layout: layout.map(Arc::new), contiguous: self.contiguous }
+        Some(Self::new(&Layout::from_marks(marks.collect(), length)?, &self.fields[0].device()))
     }
 
     /// Returns the marks at `indices [B, k]` of each row, a selection on the device. The host's layout is lost.
-    pub fn gather(&self, indices: &Tensor<2, Int>) -> Self {
+    pub(crate) fn gather(&self, indices: &Tensor<2, Int>) -> Self {
         let gather = |field| self.field(field).clone().gather(1, indices.clone());
-        Self { fields: FIELDS.map(gather), layout: None, contiguous: false }
+        let context_lengths = self.context_lengths.gather(indices);
+        Self { fields: FIELDS.map(gather), layout: None, columns: None, contiguous: false, context_lengths }
     }
 
     /// Returns the same tokens, of which only those with 1 in `members [B, T]` stay valid. The host's layout is lost.
-    pub fn mask_live(&self, members: Tensor<2, Int>) -> Self {
+    pub(crate) fn mask_live(&self, members: Tensor<2, Int>) -> Self {
         let mut fields = self.fields.clone();
         fields[MarkField::Valid as usize] = members * self.field(MarkField::Valid).clone();
-        Self { fields, layout: None, contiguous: self.contiguous }
+        let (columns, context_lengths) = (self.columns.clone(), self.context_lengths.clone());
+        Self { fields, layout: None, columns, contiguous: self.contiguous, context_lengths }
     }
 
     /// Returns the bytes on the device.
     pub fn bytes(&self) -> usize {
         self.fields.iter().map(|field| field.shape().num_elements() * field.dtype().size()).sum()
     }
-}
-
-/// Returns the first `first` and the last `last` elements of `x` along a dimension. Their sum must not exceed its length.
-pub fn keep_ends<const D: usize, K: Basic>(x: Tensor<D, K>, dim: usize, [first, last]: [usize; 2]) -> Tensor<D, K> {
-    let length = x.dims()[dim];
-    match [first, last] {
-        _ if first + last == length => x,
-        [0, last] => x.narrow(dim, length - last, last),
-        [first, 0] => x.narrow(dim, 0, first),
-        [first, last] => {
-            let (head, tail) = (x.clone().narrow(dim, 0, first), x.narrow(dim, length - last, last));
-            Tensor::cat(vec![head, tail], dim)
-        }
-    }
-}
-
-/// Rows of `a` followed by those of `b`; `None` if they don't form a layout.
-fn concat_layouts(a: &Layout, b: &Layout) -> Option<Layout> {
-    let marks = (0..a.batch_size()).flat_map(|row| a.row(row).iter().chain(b.row(row)).copied());
-    Layout::from_marks(marks.collect(), a.sequence_length() + b.sequence_length())
 }
 
 /// The value of one field as an integer.

@@ -1,6 +1,6 @@
-//! Junctions: the residual connection of a sublayer and the placement of its norms.
+//! Junctions: the placement of a sublayer's norms around its residual connection.
 //!
-//! With f the sublayer:
+//! With f the sublayer and one residual stream ([`crate::streams`] has others):
 //!
 //! | junction | output | parameters | paper |
 //! |---|---|---|---|
@@ -41,10 +41,20 @@ use serde::{Deserialize, Serialize};
 /// Forward function of a sublayer, `[B, T, M] → [B, T, M]`, without the residual connection; of a block, with it.
 pub type SublayerFn<'a> = &'a mut dyn FnMut(Tensor<3>, &mut Context) -> Tensor<3>;
 
-/// Junction: residual connection and norms of a sublayer.
+/// Junction: norms of a sublayer, within its residual branch or after it.
 pub trait NormPlacement {
-    /// Runs `sublayer` on the residual stream `x [B, T, M]` and returns the new stream.
-    fn forward(&self, x: Tensor<3>, cx: &mut Context, sublayer: SublayerFn) -> Tensor<3>;
+    /// Runs `sublayer` with the norms before and after it, `[B, T, M] → [B, T, M]`: what is added to the residual stream.
+    fn branch(&self, x: Tensor<3>, cx: &mut Context, sublayer: SublayerFn) -> Tensor<3>;
+
+    /// The residual stream after the addition, `[B, T, M] → [B, T, M]`.
+    fn after(&self, x: Tensor<3>) -> Tensor<3> {
+        x
+    }
+
+    /// Runs `sublayer` on a single residual stream `x [B, T, M]` and returns the new stream.
+    fn forward(&self, x: Tensor<3>, cx: &mut Context, sublayer: SublayerFn) -> Tensor<3> {
+        self.after(x.clone() + self.branch(x, cx, sublayer))
+    }
 }
 
 /// Options of [`PreNorm`], [`PostNorm`], [`SandwichNorm`] and [`ResPostNorm`].
@@ -77,9 +87,9 @@ impl NormPlacementConfig {
     }
 }
 
-/// x + multiplier · branch. A multiplier of 1 adds no operation.
-fn add_branch(x: Tensor<3>, branch: Tensor<3>, multiplier: f64) -> Tensor<3> {
-    if multiplier == 1.0 { x + branch } else { x + branch * multiplier }
+/// multiplier · branch. A multiplier of 1 adds no operation.
+fn scale_branch(branch: Tensor<3>, multiplier: f64) -> Tensor<3> {
+    if multiplier == 1.0 { branch } else { branch * multiplier }
 }
 
 crate::variants! {

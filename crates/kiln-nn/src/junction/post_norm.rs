@@ -3,7 +3,7 @@
 //! Each sublayer normalizes the residual stream, so the output of the last block is normalized already. Deep stacks need a
 //! learning-rate warmup (2002.04745).
 
-use super::{NormPlacement, NormPlacementConfig, SublayerFn, add_branch};
+use super::{NormPlacement, NormPlacementConfig, SublayerFn, scale_branch};
 use crate::{
     context::Context,
     init::Initializer,
@@ -37,7 +37,11 @@ impl Variant for PostNorm {
 }
 
 impl NormPlacement for PostNorm {
-    fn forward(&self, x: Tensor<3>, cx: &mut Context, sublayer: SublayerFn) -> Tensor<3> {
-        self.norm.forward(add_branch(x.clone(), sublayer(x, cx), self.multiplier))
+    fn branch(&self, x: Tensor<3>, cx: &mut Context, sublayer: SublayerFn) -> Tensor<3> {
+        scale_branch(sublayer(x, cx), self.multiplier)
+    }
+
+    fn after(&self, x: Tensor<3>) -> Tensor<3> {
+        self.norm.forward(x)
     }
 }

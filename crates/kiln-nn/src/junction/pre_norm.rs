@@ -3,7 +3,7 @@
 //! The residual stream itself is never normalized, so gradients reach the first block unscaled and training needs no long
 //! warmup. A model with pre-norm has a norm before its head.
 
-use super::{NormPlacement, NormPlacementConfig, SublayerFn, add_branch};
+use super::{NormPlacement, NormPlacementConfig, SublayerFn, scale_branch};
 use crate::{
     context::Context,
     init::Initializer,
@@ -37,7 +37,7 @@ impl Variant for PreNorm {
 }
 
 impl NormPlacement for PreNorm {
-    fn forward(&self, x: Tensor<3>, cx: &mut Context, sublayer: SublayerFn) -> Tensor<3> {
-        add_branch(x.clone(), sublayer(self.norm.forward(x), cx), self.multiplier)
+    fn branch(&self, x: Tensor<3>, cx: &mut Context, sublayer: SublayerFn) -> Tensor<3> {
+        scale_branch(sublayer(self.norm.forward(x), cx), self.multiplier)
     }
 }

@@ -3,7 +3,7 @@
 //! The norm is inside the residual branch: it bounds what a sublayer adds, and the stream itself is never normalized. A
 //! model with this junction has a norm before its head.
 
-use super::{NormPlacement, NormPlacementConfig, SublayerFn, add_branch};
+use super::{NormPlacement, NormPlacementConfig, SublayerFn, scale_branch};
 use crate::{
     context::Context,
     init::Initializer,
@@ -37,7 +37,7 @@ impl Variant for ResPostNorm {
 }
 
 impl NormPlacement for ResPostNorm {
-    fn forward(&self, x: Tensor<3>, cx: &mut Context, sublayer: SublayerFn) -> Tensor<3> {
-        add_branch(x.clone(), self.norm.forward(sublayer(x, cx)), self.multiplier)
+    fn branch(&self, x: Tensor<3>, cx: &mut Context, sublayer: SublayerFn) -> Tensor<3> {
+        scale_branch(self.norm.forward(sublayer(x, cx)), self.multiplier)
     }
 }

@@ -49,7 +49,7 @@ impl Variant for ReZero {
 }
 
 impl NormPlacement for ReZero {
-    fn forward(&self, x: Tensor<3>, cx: &mut Context, sublayer: SublayerFn) -> Tensor<3> {
-        x.clone() + sublayer(x, cx) * self.scale.val().unsqueeze()
+    fn branch(&self, x: Tensor<3>, cx: &mut Context, sublayer: SublayerFn) -> Tensor<3> {
+        sublayer(x, cx) * self.scale.val().unsqueeze()
     }
 }

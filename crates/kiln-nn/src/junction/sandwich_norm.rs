@@ -2,7 +2,7 @@
 //!
 //! The second norm bounds what a sublayer adds to the residual stream, which keeps f16 training from overflowing.
 
-use super::{NormPlacement, NormPlacementConfig, SublayerFn, add_branch};
+use super::{NormPlacement, NormPlacementConfig, SublayerFn, scale_branch};
 use crate::{
     context::Context,
     init::Initializer,
@@ -39,7 +39,7 @@ impl Variant for SandwichNorm {
 }
 
 impl NormPlacement for SandwichNorm {
-    fn forward(&self, x: Tensor<3>, cx: &mut Context, sublayer: SublayerFn) -> Tensor<3> {
-        add_branch(x.clone(), self.after.forward(sublayer(self.before.forward(x), cx)), self.multiplier)
+    fn branch(&self, x: Tensor<3>, cx: &mut Context, sublayer: SublayerFn) -> Tensor<3> {
+        scale_branch(self.after.forward(sublayer(self.before.forward(x), cx)), self.multiplier)
     }
 }

@@ -3,17 +3,18 @@
 //! No parameters. Slopes are a geometric series, m_h = 2^(−8 h / H) by default, so some heads attend to distant
 //! keys and others to near ones. Works for longer sequences than in training, since the bias depends on the distance alone.
 
-use super::PositionEncoding;
+use super::{PositionEncoding, PositionNeeds};
 use crate::{
     context::Context,
     init::Initializer,
-    variant::{BuildContext, Card, Variant, is_default},
+    variant::{BuildContext, Card, KernelForm, Variant, is_default},
 };
 use burn::{module::Module, tensor::Tensor};
-use kiln_kernels::attention::{BiasKind, DistanceBias};
+use kiln_kernels::attention::{DistanceBias, ScoreBias, Slopes};
 use kiln_spec::{ValidationError, formula::MarkField};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Options of [`Alibi`].
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
@@ -33,6 +34,8 @@ impl Default for AlibiConfig {
     }
 }
 
+impl PositionNeeds for AlibiConfig {}
+
 /// ALiBi position bias.
 #[derive(Module, Debug)]
 pub struct Alibi {
@@ -46,7 +49,7 @@ pub struct Alibi {
 
 impl Variant for Alibi {
     type Config = AlibiConfig;
-    const CARD: Card = Card { time: "T²", ..Card::new("alibi", "2108.12409") };
+    const CARD: Card = Card { time: "T²", kernel: Some(KernelForm::InTile), ..Card::new("alibi", "2108.12409") };
 
     fn check(config: &AlibiConfig, _build: &BuildContext, path: &str) -> Result<(), ValidationError> {
         if config.alibi_bias_max.is_finite() && config.alibi_bias_max >= 0.0 {
@@ -62,12 +65,12 @@ impl Variant for Alibi {
 }
 
 impl PositionEncoding for Alibi {
-    fn bias(&self, heads: usize, scale: f64, cx: &Context) -> Option<DistanceBias> {
+    fn bias(&self, heads: usize, scale: f64, cx: &Context) -> Option<Arc<dyn ScoreBias>> {
         let factor = if self.scaled { scale as f32 } else { 1.0 };
         let slopes: Vec<f32> = alibi_slopes(self.max_exponent, heads).into_iter().map(|slope| slope * factor).collect();
         let device = cx.stream.tokens.field(MarkField::Position).device();
         let table = Tensor::<1>::from_floats(slopes.as_slice(), &device).reshape([1, heads]);
-        Some(DistanceBias { table, kind: BiasKind::Slope })
+        Some(Arc::new(DistanceBias { table, function: Slopes }))
     }
 }
 

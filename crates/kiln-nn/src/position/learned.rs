@@ -1,9 +1,9 @@
 //! Learned position embeddings: x + table\[position + offset\] (1706.03762, section 3.5; GPT-2, BERT).
 //!
 //! Parameters: `weight [offset + positions, M]`, normal with standard deviation 0.02. Sequences longer than the table are
-//! refused before they run ([`PositionConfig::max_positions`](super::PositionConfig::max_positions)).
+//! refused before they run ([`PositionNeeds::max_positions`]).
 
-use super::PositionEncoding;
+use super::{PositionEncoding, PositionNeeds};
 use crate::{
     context::Context,
     init::Initializer,
@@ -30,6 +30,16 @@ pub struct LearnedPositionConfig {
 impl Default for LearnedPositionConfig {
     fn default() -> Self {
         Self { max_position_embeddings: 1024, offset: 0 }
+    }
+}
+
+impl PositionNeeds for LearnedPositionConfig {
+    fn is_added_to_embedding(&self) -> bool {
+        true
+    }
+
+    fn max_positions(&self) -> Option<usize> {
+        Some(self.max_position_embeddings)
     }
 }
 

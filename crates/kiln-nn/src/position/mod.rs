@@ -8,32 +8,42 @@
 //! | sinusoidal | embeddings | | 1706.03762 |
 //! | learned | embeddings | `weight [positions, M]` | 1706.03762 |
 //! | rotary (RoPE) | queries and keys | | 2104.09864 |
-//! | ALiBi | scores | | 2108.12409 |
-//! | T5 | scores | `weight [buckets, H]`, shared by the layers | 1910.10683 |
+//! | xPos | queries and keys, by side | | 2212.10554 |
+//! | ALiBi | scores, in tile | | 2108.12409 |
+//! | T5 | scores, in tile | `weight [buckets, H]`, shared by the layers | 1910.10683 |
+//! | CoPE | scores, reference | `weight [positions, D]`, shared by heads and layers | 2405.18719 |
 //!
-//! An attention inherits the encoding of its stack or has its own (rotary, ALiBi, T5 or none). Positions count from 0 in each
-//! document. Cross-attention has no position: its keys are tokens of another sequence.
+//! An attention inherits the encoding of its stack or has its own (not one that is added to embeddings). Positions count from
+//! 0 in each document. Cross-attention has no position: its keys are tokens of another sequence.
+//!
+//! What an encoding asks of the model (an even width, a longest sequence, a place in the embeddings) is stated by its options,
+//! [`PositionNeeds`], and by its card. To add one: a file here and its list line below.
 
 pub mod alibi;
+pub mod cope;
 mod learned;
 mod no_position;
 mod rotary;
 pub mod rotary_scaling;
 mod sinusoidal;
 pub mod t5;
+mod xpos;
 
 pub use alibi::{Alibi, AlibiConfig};
+pub use cope::{Cope, CopeConfig};
 pub use learned::{LearnedPosition, LearnedPositionConfig};
 pub use no_position::NoPosition;
 pub use rotary::{RotaryEmbedding, RotaryEmbeddingConfig};
 pub use rotary_scaling::RotaryScaling;
 pub use sinusoidal::{SinusoidalPosition, SinusoidalPositionConfig};
 pub use t5::{RelativeBias, RelativeBiasConfig};
+pub use xpos::{XPos, XPosConfig};
 
 use crate::context::Context;
 use burn::tensor::Tensor;
-use kiln_kernels::attention::DistanceBias;
+use kiln_kernels::attention::ScoreBias;
 use kiln_spec::ValidationError;
+use std::sync::Arc;
 
 /// Position encoding: the places where it acts. The default of each method changes nothing.
 pub trait PositionEncoding {
@@ -42,20 +52,70 @@ pub trait PositionEncoding {
         x
     }
 
-    /// Rotates queries or keys, `[B, H, T, D] → [B, H, T, D]`. Keys are cached rotated.
-    fn rotate(&self, x: Tensor<4>, _cx: &mut Context) -> Tensor<4> {
+    /// Transforms the queries or the keys of this call, `[B, H, T, D] → [B, H, T, D]`. Keys are cached transformed.
+    fn transform(&self, _side: Side, x: Tensor<4>, _cx: &mut Context) -> Tensor<4> {
         x
     }
 
-    /// Returns the bias of the scores of `heads` heads, by distance. It is added to q · k times `scale`.
-    fn bias(&self, _heads: usize, _scale: f64, _cx: &Context) -> Option<DistanceBias> {
+    /// Returns the bias of the scores of `heads` heads. It is added to q · k times `scale`.
+    fn bias(&self, _heads: usize, _scale: f64, _cx: &Context) -> Option<Arc<dyn ScoreBias>> {
         None
+    }
+}
+
+/// Side of a score q · k.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Queries.
+    Query,
+    /// Keys.
+    Key,
+}
+
+/// What the options of an encoding ask of the model. The default of each method asks for nothing.
+pub trait PositionNeeds {
+    /// Whether the encoding is added to the embeddings. It then belongs to a stack; an attention can't have it.
+    fn is_added_to_embedding(&self) -> bool {
+        false
+    }
+
+    /// Returns the largest number of positions; `None` if there is no limit.
+    fn max_positions(&self) -> Option<usize> {
+        None
+    }
+
+    /// Whether tokens are encoded differently in contexts of two lengths. Then a row that outgrows its context length must be
+    /// read again from its tokens.
+    fn differs_between(&self, _length: usize, _other: usize) -> bool {
+        false
+    }
+
+    /// Writes defaults that depend on the heads of the attention into the options: `heads` heads, with queries of `width` if
+    /// they all have one.
+    fn fit_heads(&mut self, _heads: usize, _width: Option<usize>) {}
+
+    /// Checks that the encoding works with `heads` heads, of whose queries and keys it transforms `width` dimensions.
+    ///
+    /// # Errors
+    /// The reason.
+    fn check_heads(&self, _heads: usize, _width: usize) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Whether the encoding reads whole queries of each head, so that their width must be the same in every call.
+    fn reads_queries(&self) -> bool {
+        false
+    }
+
+    /// Whether it has parameters that attention layers alone read: without a layer that uses them they would have no gradient.
+    fn has_attention_parameters(&self) -> bool {
+        false
     }
 }
 
 crate::variants! {
     /// Position encoding.
-    Position, PositionConfig: dyn PositionEncoding {
+    Position, PositionConfig: dyn PositionEncoding, config: dyn PositionNeeds {
         /// No position encoding (NoPE, 2305.19466).
         "none" => None(NoPosition),
         /// Sinusoidal position embeddings (1706.03762).
@@ -64,10 +124,14 @@ crate::variants! {
         "learned" => Learned(LearnedPosition),
         /// Rotary position embedding (RoPE, 2104.09864).
         "rotary" => Rotary(RotaryEmbedding),
+        /// Rotary positions whose products decay with the distance (xPos, 2212.10554).
+        "xpos" => XPos(XPos),
         /// Attention with linear biases (ALiBi, 2108.12409).
         "alibi" => Alibi(Alibi),
         /// T5 relative position bias (1910.10683).
         "t5" => T5(RelativeBias),
+        /// Contextual position encoding (CoPE, 2405.18719): positions count the keys that a query's gates let through.
+        "cope" => Cope(Cope),
     }
 }
 
@@ -78,45 +142,23 @@ impl Default for PositionConfig {
 }
 
 impl PositionConfig {
-    /// Returns the number of positions of a learned table; `None` for encodings without a limit.
-    pub fn max_positions(&self) -> Option<usize> {
-        match self {
-            Self::Learned(c) => Some(c.max_position_embeddings),
-            _ => None,
-        }
-    }
-
-    /// Whether it is added to the embeddings. Such an encoding belongs to a stack; an attention can't have it.
-    pub fn is_added_to_embedding(&self) -> bool {
-        matches!(self, Self::Learned(_) | Self::Sinusoidal(_))
-    }
-
     /// Whether it adds a bias to the scores.
     pub fn has_score_bias(&self) -> bool {
-        matches!(self, Self::Alibi(_) | Self::T5(_))
+        self.card().kernel.is_some()
     }
+}
 
-    /// Checks that the encoding works with `heads` heads of `width`.
-    ///
-    /// # Errors
-    /// The reason: rotary needs an even number of dimensions above 0, T5 a table for the same number of heads.
-    pub fn check_heads(&self, heads: usize, width: usize) -> Result<(), String> {
-        match self {
-            Self::Rotary(rotary) if rotary.rotary_dim(width) % 2 == 1 || rotary.rotary_dim(width) == 0 => Err(format!(
-                "rotary positions rotate pairs of dimensions; of a head of width {width} they would rotate {}",
-                rotary.rotary_dim(width)
-            )),
-            Self::T5(RelativeBiasConfig { heads: Some(table), .. }) if *table != heads => {
-                Err(format!("the t5 positions of the stack have a bias for {table} heads, the attention has {heads}"))
-            }
-            _ => Ok(()),
-        }
+/// Checks that pairs of dimensions can be rotated: an even number above 0 of them.
+fn check_pairs(rotated: usize, width: usize) -> Result<(), String> {
+    if rotated > 0 && rotated.is_multiple_of(2) {
+        return Ok(());
     }
+    Err(format!("rotary positions rotate pairs of dimensions; of a head of width {width} they would rotate {rotated}"))
 }
 
 /// Returns θ^(−i/pairs) for i = 0 … pairs − 1: radians per token, without scaling.
 pub fn inverse_frequencies(theta: f64, pairs: usize) -> Vec<f32> {
-    RotaryScaling::default().scaled_frequencies(theta, pairs).0
+    RotaryScaling::default().scaled_frequencies(theta, pairs, 0).0
 }
 
 /// Checks the base θ of a geometric series of frequencies.

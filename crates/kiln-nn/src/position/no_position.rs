@@ -1,7 +1,7 @@
 //! No position encoding (NoPE, 2305.19466): a causal model can infer the order from the mask, since each token sees only
 //! those before it.
 
-use super::PositionEncoding;
+use super::{PositionEncoding, PositionNeeds};
 use crate::{
     init::Initializer,
     variant::{BuildContext, Card, Variant},
@@ -21,5 +21,7 @@ impl Variant for NoPosition {
         Self {}
     }
 }
+
+impl PositionNeeds for NoOptions {}
 
 impl PositionEncoding for NoPosition {}

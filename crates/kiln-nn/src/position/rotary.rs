@@ -5,7 +5,7 @@
 //! [`RotaryScaling`]. cos and sin are computed once per call for all layers; the rotation is the kernel
 //! [`apply_rotary`].
 
-use super::{PositionEncoding, rotary_scaling::RotaryScaling};
+use super::{PositionEncoding, PositionNeeds, Side, rotary_scaling::RotaryScaling};
 use crate::{
     context::Context,
     init::Initializer,
@@ -51,6 +51,18 @@ impl RotaryEmbeddingConfig {
     }
 }
 
+impl PositionNeeds for RotaryEmbeddingConfig {
+    fn check_heads(&self, _heads: usize, width: usize) -> Result<(), String> {
+        let rotated = self.rotary_dim(width);
+        super::check_pairs(rotated, width)?;
+        self.scaling.check_pairs(rotated / 2)
+    }
+
+    fn differs_between(&self, length: usize, other: usize) -> bool {
+        self.scaling.differs_between(length, other)
+    }
+}
+
 /// Rotary position embedding.
 #[derive(Module, Debug)]
 pub struct RotaryEmbedding {
@@ -85,10 +97,16 @@ impl Variant for RotaryEmbedding {
 }
 
 impl PositionEncoding for RotaryEmbedding {
-    fn rotate(&self, x: Tensor<4>, cx: &mut Context) -> Tensor<4> {
+    fn transform(&self, _side: Side, x: Tensor<4>, cx: &mut Context) -> Tensor<4> {
         let pairs = self.config.rotary_dim(x.dims()[3]) / 2;
-        let (frequencies, factor) = self.config.scaling.scaled_frequencies(self.config.theta, pairs);
-        let (cos, sin) = cx.stream.rotary_table(&frequencies, factor);
+        let RotaryEmbeddingConfig { theta, scaling, .. } = &self.config;
+        let (cos, sin) = if scaling.follows_length() {
+            let frequencies = |length| scaling.scaled_frequencies(*theta, pairs, length).0;
+            cx.stream.rotary_table_by_length(frequencies, scaling.attention_factor())
+        } else {
+            let (frequencies, factor) = scaling.scaled_frequencies(*theta, pairs, 0);
+            cx.stream.rotary_table(&frequencies, factor)
+        };
         apply_rotary(x, cos, sin, self.config.pairing())
     }
 }

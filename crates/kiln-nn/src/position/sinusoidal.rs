@@ -2,7 +2,7 @@
 //!
 //! No parameters; θ = 10000 by default. The values are computed for the call's positions, so the length is not limited.
 
-use super::PositionEncoding;
+use super::{PositionEncoding, PositionNeeds};
 use crate::{
     context::Context,
     init::Initializer,
@@ -26,6 +26,12 @@ pub struct SinusoidalPositionConfig {
 impl Default for SinusoidalPositionConfig {
     fn default() -> Self {
         Self { theta: 10_000.0, interleaved: true }
+    }
+}
+
+impl PositionNeeds for SinusoidalPositionConfig {
+    fn is_added_to_embedding(&self) -> bool {
+        true
     }
 }
 

@@ -3,17 +3,17 @@
 //! Near distances have a bucket each; far ones share buckets on a logarithmic scale, up to `max_distance`. Parameters:
 //! `weight [buckets, H]`, normal with standard deviation 0.02, shared by all layers of a stack.
 
-use super::PositionEncoding;
+use super::{PositionEncoding, PositionNeeds};
 use crate::{
     context::Context,
     init::Initializer,
-    variant::{BuildContext, Card, Variant, invalid},
+    variant::{BuildContext, Card, KernelForm, Variant, invalid},
 };
 use burn::{
     module::{Module, Param},
     tensor::Tensor,
 };
-use kiln_kernels::attention::{BiasKind, DistanceBias};
+use kiln_kernels::attention::{Buckets, DistanceBias, ScoreBias};
 use kiln_spec::{Direction, ValidationError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -41,6 +41,25 @@ impl Default for RelativeBiasConfig {
     }
 }
 
+impl PositionNeeds for RelativeBiasConfig {
+    fn fit_heads(&mut self, heads: usize, _width: Option<usize>) {
+        self.heads.get_or_insert(heads);
+    }
+
+    fn check_heads(&self, heads: usize, _width: usize) -> Result<(), String> {
+        match self.heads {
+            Some(table) if table != heads => {
+                Err(format!("the t5 positions of the stack have a bias for {table} heads, the attention has {heads}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn has_attention_parameters(&self) -> bool {
+        true
+    }
+}
+
 /// Table of biases by bucket and head, shared by the layers of a stack.
 #[derive(Module, Debug)]
 pub struct RelativeBias {
@@ -55,6 +74,7 @@ impl Variant for RelativeBias {
     type Config = RelativeBiasConfig;
     const CARD: Card = Card {
         time: "T²",
+        kernel: Some(KernelForm::InTile),
         incompatible_with: "attentions with different numbers of heads",
         ..Card::new("t5", "1910.10683")
     };
@@ -94,8 +114,8 @@ impl Variant for RelativeBias {
 }
 
 impl PositionEncoding for RelativeBias {
-    fn bias(&self, _heads: usize, _scale: f64, _cx: &Context) -> Option<DistanceBias> {
-        Some(DistanceBias { table: self.weight.val(), kind: BiasKind::Buckets(self.buckets.clone()) })
+    fn bias(&self, _heads: usize, _scale: f64, _cx: &Context) -> Option<Arc<dyn ScoreBias>> {
+        Some(Arc::new(DistanceBias { table: self.weight.val(), function: Buckets(self.buckets.clone()) }))
     }
 }
 

@@ -12,7 +12,7 @@ use burn::tensor::Device;
 use kiln_data::non_finite::replace_non_finite;
 use kiln_models::{
     ModelConfig, WeightPrecision,
-    hf::{self, Family},
+    hf::{self, Family, quantized::QuantizedError},
     tensors::TensorSource,
 };
 use serde_json::{Map, Value};
@@ -59,11 +59,12 @@ impl<'a> ModelFolder<'a> {
     /// Opens a set of files, on disk or in memory.
     ///
     /// # Errors
-    /// If a file is missing or broken, or a file name leads out of the folder.
+    /// If a file is missing or broken, a file name leads out of the folder, or the weights are quantized in a way that Kiln does
+    /// not read.
     pub fn from_files<F: ModelFiles<Bytes: 'a> + ?Sized>(files: &F) -> Result<Self, LoadError> {
         let mut config_json = read_json(files, CONFIG_FILE)?.ok_or_else(|| missing_file(files, CONFIG_FILE))?;
         let generation_config = read_json(files, GENERATION_CONFIG_FILE)?;
-        let tensors = open_weights(files)?;
+        let tensors = open_logical(files, &config_json)?;
         hf::t5::resolve_tied_embeddings(&mut config_json, &*tensors);
         Ok(Self {
             folder: files.folder(),
@@ -74,7 +75,8 @@ impl<'a> ModelFolder<'a> {
         })
     }
 
-    /// The tensors of the weights, under the names of the files.
+    /// The tensors of the weights, under the names of the files. Those of quantized weights are shown as the tensors that they
+    /// stand for.
     pub fn tensors(&self) -> &dyn TensorSource {
         &*self.tensors
     }
@@ -110,6 +112,17 @@ impl<'a> ModelFolder<'a> {
             .map_err(|source| LoadError::Weights { folder: self.folder, source })?;
         Ok(PretrainedModel { model, family, config_json: self.config_json, generation_config: self.generation_config })
     }
+}
+
+/// Opens the weights. Those that `config_json` says are quantized are shown as the tensors that they stand for.
+fn open_logical<'a, F>(files: &F, config_json: &Value) -> Result<Box<dyn TensorSource + 'a>, LoadError>
+where
+    F: ModelFiles<Bytes: 'a> + ?Sized,
+{
+    hf::quantized::open(config_json, open_weights(files)?).map_err(|error| match error {
+        QuantizedError::Config(error) => LoadError::Config { file: files.location(CONFIG_FILE), error },
+        QuantizedError::Tensor(error) => LoadError::Weights { folder: files.folder(), source: error.into() },
+    })
 }
 
 /// Opens the weights: safetensors before PyTorch files, one file before several.

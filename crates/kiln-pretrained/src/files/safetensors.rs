@@ -11,6 +11,7 @@ use kiln_kernels::{
 use kiln_models::tensors::{StoredTensor, TensorError, TensorInfo, TensorSource, float_type};
 use safetensors::{Dtype, SafeTensors};
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     ops::Range,
     path::{Path, PathBuf},
@@ -106,6 +107,10 @@ impl<B: ModelBytes> TensorSource for SafeTensorsFiles<B> {
             Some((bytes, entry, dtype)) => Ok(StoredTensor::Borrowed { bytes, shape: &entry.shape, dtype }),
             None => self.read(name).map(StoredTensor::Owned),
         }
+    }
+
+    fn read_bytes(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        self.stored(name).map(|(bytes, ..)| bytes.into())
     }
 
     fn release(&self, name: &str) {

@@ -8,7 +8,7 @@ use super::{Metadata, PlannedTensor, Value, round_trip, tokenizer::write_tokeniz
 use burn::tensor::TensorData;
 use kiln_data::tokenizer::GgufTokenizer;
 use kiln_models::{
-    ModelConfig, WeightMismatch,
+    ModelConfig, Stack, WeightMismatch,
     hf::{self, ExportedTensors, Family, gguf::GgufDescription},
     tensors::{TensorError, TensorSource, WeightDtype, pack_tensor},
 };
@@ -147,8 +147,9 @@ impl<'a> GgufExport<'a> {
         if let Some(tokenizer) = self.tokenizer {
             write_tokenizer(tokenizer, &mut metadata);
         }
-        // llama.cpp reads the number of token types from the tokenizer's keys.
-        if let Some(types) = size("type_vocab_size") {
+        // llama.cpp reads the number of token types from the tokenizer's keys, and expects one of an encoder without.
+        let one = (config.stack == Stack::Encoder).then_some(1);
+        if let Some(types) = size("type_vocab_size").or(one) {
             metadata.set("tokenizer.ggml.token_type_count", Value::U32(types));
         }
         Ok(metadata)
@@ -175,7 +176,7 @@ impl Plan<'_> {
 /// The table of position embeddings. RoBERTa's has rows before the first position, which GGUF files leave out.
 const POSITION_TABLE: &str = "position_embd.weight";
 /// Tables that llama.cpp reads as F32 only.
-const F32_TABLES: [&str; 8] = [
+const F32_TABLES: [&str; 9] = [
     POSITION_TABLE,
     "token_types.weight",
     "attn_rel_b.weight",
@@ -184,6 +185,7 @@ const F32_TABLES: [&str; 8] = [
     "ssm_norm.weight",
     "ssm_a",
     "ssm_d",
+    "shortconv.conv.weight",
 ];
 
 /// Returns a tensor without its first `count` rows.

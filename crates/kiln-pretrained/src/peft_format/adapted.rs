@@ -7,6 +7,7 @@ use super::{
     axes::AxisLengths,
     base_modules::{BaseModules, Target},
     method::{Described, TensorScope},
+    rank_masks::kept_count,
     tensor_names::tensor_name,
 };
 use kiln_models::{WeightMismatch, tensors::TensorSource};
@@ -19,7 +20,10 @@ pub(super) struct Adapted<'a> {
     pub module: &'a str,
     pub target: &'a Target,
     pub spec: AdapterSpec,
+    /// Its tensors in the file.
     pub described: Described,
+    /// The indices of the rank that the file has; `None`: all.
+    pub mask: Option<Vec<bool>>,
 }
 
 impl Adapted<'_> {
@@ -51,12 +55,16 @@ pub(super) fn resolve<'a>(
     let mut resolved = Vec::new();
     for (module, target) in adapted.into_iter().chain(of_file) {
         let spec = config.spec_for(&target.name, target.kind()).map_err(PeftFormatError::Config)?;
-        let described = (config.method.describe)(&spec, target.kind()).expect("a spec of the method");
+        config.method.check_parts(target)?;
+        let mut described = (config.method.describe)(&spec, target.kind()).expect("a spec of the method");
+        let mask = config.masks.of(&target.name, described.rank).map_err(PeftFormatError::Config)?;
+        let mask = mask.map(<[bool]>::to_vec);
+        described.rank = mask.as_deref().map_or(described.rank, kept_count);
         check_options(file, module, config, &described)?;
         let found = file.compare(module, described.tensors);
         mismatch.missing_keys.extend(found.missing_keys);
         mismatch.unexpected_keys.extend(found.unexpected_keys);
-        resolved.push(Adapted { module, target, spec, described });
+        resolved.push(Adapted { module, target, spec, described, mask });
     }
     // Tensors of the whole file that are made from a seed may be absent.
     if (config.method.seeded)(config, &AxisLengths::default()).is_some() {

@@ -7,6 +7,7 @@ use super::{
     method::{self, Method},
     module_rules::ModuleRules,
     module_values::ModuleValues,
+    rank_masks::RankMasks,
 };
 use kiln_models::hf::ConfigReader;
 use kiln_nn::adapter::{AdapterSpec, SiteKind};
@@ -25,6 +26,8 @@ pub(super) struct PeftConfig {
     pub options: Options,
     /// Ranks of modules that differ from the default.
     pub ranks: ModuleValues,
+    /// The singular values that the file has, of a method that leaves some out.
+    pub masks: RankMasks,
     /// Values of α of modules that differ from the default.
     pub alphas: ModuleValues,
     /// The modules with adapters.
@@ -41,10 +44,15 @@ impl PeftConfig {
     pub fn from_json(config: &Value) -> Result<Self, ValidationError> {
         let fields = ConfigReader::new("peft's adapter", config)?;
         let method = method::find(fields.string("peft_type", "LORA")?)?;
+        let pattern = fields.get("rank_pattern");
         Ok(Self {
             method,
             options: Options::read(method, config)?,
-            ranks: ModuleValues::from_json("rank_pattern", fields.get("rank_pattern"))?,
+            ranks: ModuleValues::from_json("rank_pattern", pattern.filter(|_| method.pruned.is_none()))?,
+            masks: match method.pruned {
+                Some(tensor) => RankMasks::from_json(tensor, pattern)?,
+                None => RankMasks::default(),
+            },
             alphas: ModuleValues::from_json("alpha_pattern", fields.get("alpha_pattern"))?,
             modules: ModuleRules::from_json(config.as_object().unwrap_or(&Map::new()))?,
             token_rows: parse_token_rows(fields.get("trainable_token_indices"))?,

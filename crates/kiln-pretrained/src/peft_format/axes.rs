@@ -124,6 +124,53 @@ impl Arrangement {
         }
     }
 
+    /// Number of elements of the parameter for one index of the axis `r` and the axes before it.
+    fn inside_rank(&self, lengths: &AxisLengths, window: &Window) -> usize {
+        let inner = axes(self.parameter).skip_while(|axis| *axis != 'r').skip(1);
+        inner.map(|axis| window.indices(axis, lengths).len()).product()
+    }
+
+    /// The parameter, whose axis `r` has the indices that `mask` keeps, with the whole axis: 0 at the others. `lengths` are those
+    /// of the file.
+    pub fn spread_rank(
+        &self,
+        parameter: &TensorData,
+        mask: &[bool],
+        lengths: &AxisLengths,
+        window: &Window,
+    ) -> TensorData {
+        let (inner, shape) = (self.inside_rank(lengths, window), {
+            let whole = AxisLengths { rank: mask.len(), ..*lengths };
+            self.parameter_shape(&whole, window)
+        });
+        let source: Vec<f32> = parameter.iter::<f32>().collect();
+        let mut source = source.chunks_exact(inner);
+        let mut values = vec![0.0f32; shape.iter().product()];
+        for target in values.chunks_exact_mut(mask.len() * inner) {
+            for (target, _) in target.chunks_exact_mut(inner).zip(mask).filter(|(_, kept)| **kept) {
+                source.next().into_iter().for_each(|row| target.copy_from_slice(row));
+            }
+        }
+        TensorData::new(values, shape)
+    }
+
+    /// The inverse of [`spread_rank`](Self::spread_rank): the parameter with the indices of the axis `r` that `mask` keeps.
+    /// `lengths` are those of the parameter.
+    pub fn select_rank(
+        &self,
+        parameter: &TensorData,
+        mask: &[bool],
+        lengths: &AxisLengths,
+        window: &Window,
+    ) -> TensorData {
+        let inner = self.inside_rank(lengths, window);
+        let source: Vec<f32> = parameter.iter::<f32>().collect();
+        let rows = source.chunks_exact(inner).zip(mask.iter().cycle());
+        let values: Vec<f32> = rows.filter(|(_, kept)| **kept).flat_map(|(row, _)| row.to_vec()).collect();
+        let selected = AxisLengths { rank: mask.iter().filter(|kept| **kept).count(), ..*lengths };
+        TensorData::new(values, self.parameter_shape(&selected, window))
+    }
+
     /// The parameter, whose axis `r` has `range.0..range.1` of `rank`, with the whole axis: its values times `factor`, and 0.
     pub fn pad_rank(
         &self,
@@ -136,8 +183,7 @@ impl Arrangement {
         if !self.has('r') {
             return parameter.clone();
         }
-        let inner = axes(self.parameter).skip_while(|axis| *axis != 'r').skip(1);
-        let inner: usize = inner.map(|axis| window.indices(axis, lengths).len()).product();
+        let inner = self.inside_rank(lengths, window);
         let shape = self.parameter_shape(lengths, window);
         let mut values = vec![0.0f32; shape.iter().product()];
         let scaled: Vec<f32> = parameter.iter::<f64>().map(|value| (value * factor) as f32).collect();
@@ -219,6 +265,26 @@ mod tests {
         let mut values = vec![-1.0; 8];
         row.insert(&part, &mut values, &LENGTHS, &window);
         assert_eq!(values, [-1.0, -1.0, 2.0, 3.0, -1.0, -1.0, 6.0, 7.0]);
+    }
+
+    #[test]
+    fn indices_of_the_rank_are_left_out_and_filled_with_zeros() {
+        let mask = [true, false, true];
+        let lengths = AxisLengths { rank: 3, ..LENGTHS };
+        let in_file = AxisLengths { rank: 2, ..LENGTHS };
+        for (row, kept, back) in [
+            ("r", vec![0.0, 2.0], vec![0.0, 0.0, 2.0]),
+            ("i r", vec![0.0, 2.0, 3.0, 5.0, 6.0, 8.0], vec![0.0, 0.0, 2.0, 3.0, 0.0, 5.0, 6.0, 0.0, 8.0]),
+            ("r i", vec![0.0, 1.0, 2.0, 6.0, 7.0, 8.0], vec![0.0, 1.0, 2.0, 0.0, 0.0, 0.0, 6.0, 7.0, 8.0]),
+        ] {
+            let axes = Arrangement { file: "r i", parameter: row };
+            let whole = numbers(&axes.parameter_shape(&lengths, &all()));
+            let selected = axes.select_rank(&whole, &mask, &lengths, &all());
+            assert_eq!(selected.iter::<f32>().collect::<Vec<_>>(), kept, "{row}");
+            let spread = axes.spread_rank(&selected, &mask, &in_file, &all());
+            assert_eq!(spread.iter::<f32>().collect::<Vec<_>>(), back, "{row}");
+            assert_eq!(spread.shape(), whole.shape());
+        }
     }
 
     #[test]

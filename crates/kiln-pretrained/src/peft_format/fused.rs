@@ -8,6 +8,7 @@
 use super::{
     base_modules::{Part, Target},
     method::{AdapterData, Described, Method, Stacked},
+    rank_masks::kept_count,
 };
 use burn::tensor::TensorData;
 use kiln_nn::adapter::AdapterSpec;
@@ -18,6 +19,16 @@ pub(super) struct PartAdapter<'a> {
     pub part: &'a Part,
     pub spec: AdapterSpec,
     pub values: AdapterData,
+    /// The indices of the rank that the file gets; `None`: all.
+    pub mask: Option<Vec<bool>>,
+}
+
+impl PartAdapter<'_> {
+    /// How the adapter is written.
+    pub fn described(&self, method: &Method, target: &Target) -> Described {
+        let described = (method.describe)(&self.spec, target.kind()).expect("the method of the parts");
+        Described { rank: self.mask.as_deref().map_or(described.rank, kept_count), ..described }
+    }
 }
 
 /// The parts of a module with one set of hyperparameters, and the same values of what the module has once.
@@ -116,7 +127,7 @@ mod tests {
         };
         let spec = LoraSpec { rank, alpha, rslora: false, dropout: 0.0, init: LoraInit::Uniform };
         let values = AdapterData::from([("lora_A", matrix(3, rank)), ("lora_B", matrix(rank, 2))]);
-        PartAdapter { part, spec: AdapterSpec::Lora(spec), values }
+        PartAdapter { part, spec: AdapterSpec::Lora(spec), values, mask: None }
     }
 
     /// s A B, `[in, out]`.
@@ -156,6 +167,7 @@ mod tests {
             part,
             spec: AdapterSpec::Ia3(Ia3Spec { feedforward: true }),
             values: AdapterData::from([("ia3_l", TensorData::new(vec![factor; 3], [3]))]),
+            mask: None,
         });
         let error = fuse(method::find("IA3").unwrap(), &target, parts.collect()).err().expect("other factors");
         assert!(error.path == "q" && error.reason.contains("q, v"), "{error}");

@@ -2,6 +2,7 @@
 //!
 //! To add a method: a file in `method/` with its table, its `mod` line and its entry in [`METHODS`].
 
+mod adalora;
 mod ia3;
 mod lora;
 mod prompt_tuning;
@@ -10,6 +11,7 @@ mod vera;
 use super::{
     adapter_config::PeftConfig,
     axes::{Arrangement, AxisLengths},
+    base_modules::Target,
     keys::{Key, MERGE_SUGGESTION},
 };
 use burn::tensor::TensorData;
@@ -19,7 +21,8 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// The methods that Kiln reads and writes.
-pub(super) const METHODS: &[&Method] = &[&lora::METHOD, &ia3::METHOD, &vera::METHOD, &prompt_tuning::METHOD];
+pub(super) const METHODS: &[&Method] =
+    &[&lora::METHOD, &ia3::METHOD, &vera::METHOD, &prompt_tuning::METHOD, &adalora::METHOD];
 
 /// A method: its keys, its tensors, and how the keys and Kiln's hyperparameters follow from each other.
 pub(super) struct Method {
@@ -43,6 +46,10 @@ pub(super) struct Method {
     /// The adapter of a fused module from those of its parts, which have different A. The function gives `None` if they differ
     /// too much, and is `None` if the parts must have the same.
     pub stack: Option<StackAdapters>,
+    /// Whether an adapter of a fused module is an adapter of each of its parts.
+    pub is_divisible: bool,
+    /// The tensor of singular values: the file leaves out those that are 0, and `rank_pattern` says which it has.
+    pub pruned: Option<&'static str>,
 }
 
 /// Makes the adapter of a fused module from those of its parts.
@@ -139,6 +146,19 @@ impl Method {
     /// Whether the table has a key.
     pub fn has_key(&self, name: &str) -> bool {
         self.keys.iter().any(|key| key.names().contains(&name))
+    }
+
+    /// Refuses a fused module whose adapter cannot be one of each part.
+    ///
+    /// # Errors
+    /// If it is one.
+    pub fn check_parts(&self, target: &Target) -> Result<(), ValidationError> {
+        if self.is_divisible || target.parts.len() == 1 {
+            return Ok(());
+        }
+        let parts = target.parts.iter().map(|part| part.path.as_str()).collect::<Vec<_>>().join(", ");
+        let reason = format!("{} of a layer that fuses several ({parts}) is not supported", self.peft_type);
+        Err(ValidationError::new(&target.name, reason).with_suggestion(MERGE_SUGGESTION))
     }
 
     /// The first row with this name.

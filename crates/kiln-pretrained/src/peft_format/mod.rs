@@ -8,7 +8,7 @@
 //! |---|---|
 //! | LoRA, rsLoRA and DoRA of linear layers and embeddings, with ranks and α by module | adapters |
 //! | LoRA of stacked experts and routers (`target_parameters`) | adapters |
-//! | (IA)³ and VeRA of linear layers, prompt tuning | adapters |
+//! | (IA)³, VeRA and AdaLoRA of linear layers, prompt tuning | adapters |
 //! | an adapter of a fused layer, such as GPT-2's `c_attn` | one adapter for each part, with the same A |
 //! | LoRA of the output matrix | added to the weight |
 //! | biases (`bias`), `modules_to_save`, saved embeddings | weights in place of the model's own; written as `modules_to_save` |
@@ -32,6 +32,7 @@ mod method;
 mod module_rules;
 mod module_values;
 mod name_pattern;
+mod rank_masks;
 mod read;
 mod saved_modules;
 mod tensor_names;

@@ -139,7 +139,12 @@ fn attach(model: Model, folder: &AdapterFolder, adapted: &[Adapted], name: &str)
             for row in adapter.described.tensors {
                 let (data, lengths) = &sources[row.name];
                 let parameter = format!("{}.{}.{}", part.path, attached.path(), row.parameter);
-                values.insert(parameter, row.axes.extract(data.clone(), lengths, &part.window()));
+                let value = row.axes.extract(data.clone(), lengths, &part.window());
+                let value = match &adapter.mask {
+                    Some(mask) => row.axes.spread_rank(&value, mask, lengths, &part.window()),
+                    None => value,
+                };
+                values.insert(parameter, value);
             }
             adapters.entry(part.path.clone()).or_default().push(attached);
         }
@@ -192,6 +197,7 @@ fn warn_unmatched(folder: &AdapterFolder, adapted: &[Adapted]) -> Result<(), Pef
         let unmatched = values.unmatched(&names).map_err(PeftFormatError::Config)?;
         warn(&unmatched, &format!("{key}: matches none of the adapters"));
     }
+    warn(&config.masks.unmatched(&names), "rank_pattern: the weight file has no adapters for these modules");
     let mut without = Vec::new();
     for target in base.targets().filter(|target| target.kind() == SiteKind::Linear && target.module.is_none()) {
         let is_adapted = adapted.iter().any(|adapter| adapter.target.name == target.name);

@@ -6,6 +6,7 @@ use super::{
     base_modules::{BaseModules, Part, Target},
     fused::{PartAdapter, fuse},
     method::{AdapterData, METHODS, Method, Neutral, TensorRow, TensorScope},
+    rank_masks::leave_out_zeros,
     saved_modules::SavedModules,
     tensor_names::tensor_name,
     write_config::{WrittenAdapter, to_json},
@@ -75,9 +76,10 @@ pub async fn write_adapters_with(
         }
     }
     adapters.finish(&base_modules)?;
+    leave_out_zeros(method, &mut written);
     let targets: Vec<&Target> = written.iter().map(|(target, _)| *target).collect();
     let described: Vec<WrittenAdapter> =
-        written.iter().map(|(target, parts)| WrittenAdapter::new(method, target, &parts[0].spec)).collect();
+        written.iter().map(|(target, parts)| WrittenAdapter::new(method, target, &parts[0])).collect();
     let mut file = WrittenFile::new(described.iter().map(WrittenAdapter::lengths));
     for (target, parts) in &written {
         let module = base_modules.name_in_file(target, &targets);
@@ -150,12 +152,13 @@ impl NamedAdapters {
                 let reason = format!("{} is not supported here by {}", attached.spec.name(), method.peft_type);
                 return Err(ValidationError::new(part.path.as_str(), reason).into());
             };
+            method.check_parts(target)?;
             let mut values = AdapterData::new();
             for row in described.tensors {
                 let name = format!("{}.{}.{}", part.path, attached.path(), row.parameter);
                 values.insert(row.name, self.read(&name).await?);
             }
-            found.push(PartAdapter { part, spec: attached.spec, values });
+            found.push(PartAdapter { part, spec: attached.spec, values, mask: None });
         }
         Ok(found)
     }
@@ -199,7 +202,7 @@ impl WrittenFile {
         target: &Target,
         (module, parts): (&str, &[PartAdapter<'_>]),
     ) -> Result<(), PeftFormatError> {
-        let described = (method.describe)(&parts[0].spec, target.kind()).expect("the method of the parts");
+        let described = parts[0].described(method, target);
         let lengths = target.lengths(described.rank);
         for row in described.tensors {
             if row.scope != TensorScope::Module {

@@ -3,10 +3,12 @@
 use super::{
     axes::AxisLengths,
     base_modules::{BaseModules, Target},
+    fused::PartAdapter,
     keys::write_keys,
     method::{Described, Method},
+    rank_masks,
 };
-use kiln_nn::adapter::{AdapterSpec, SiteKind};
+use kiln_nn::adapter::SiteKind;
 use kiln_spec::ValidationError;
 use serde_json::{Map, Value};
 
@@ -17,13 +19,17 @@ const PATTERNS: [(&str, &str); 2] = [("r", "rank_pattern"), ("lora_alpha", "alph
 pub(super) struct WrittenAdapter<'a> {
     target: &'a Target,
     described: Described,
+    /// The rank of its parameters, and the indices of it that are in the file.
+    rank: usize,
+    mask: Option<Vec<bool>>,
 }
 
 impl<'a> WrittenAdapter<'a> {
     /// The adapter of a module.
-    pub fn new(method: &Method, target: &'a Target, spec: &AdapterSpec) -> Self {
-        let described = (method.describe)(spec, target.kind()).expect("the method of the adapters");
-        Self { target, described }
+    pub fn new(method: &Method, target: &'a Target, part: &PartAdapter) -> Self {
+        let (described, mask) = (part.described(method, target), part.mask.clone());
+        let rank = mask.as_ref().map_or(described.rank, Vec::len);
+        Self { target, described, rank, mask }
     }
 
     /// The lengths of the axes of its tensors.
@@ -63,6 +69,8 @@ pub(super) fn to_json(
             None => check_equal(key, first, differing)?,
         }
     }
+    let masks = adapters.iter().map(|item| (item.target.name.as_str(), item.rank, item.mask.as_deref()));
+    values.extend(rank_masks::to_json(method, masks));
     values.extend(module_lists(method, adapters, base));
     if !saved.is_empty() {
         values.push(("modules_to_save", saved.into()));

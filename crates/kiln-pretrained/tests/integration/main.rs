@@ -10,6 +10,8 @@ mod packings;
 mod pretrained;
 mod quantized;
 #[cfg(feature = "files")]
+mod quantized_folders;
+#[cfg(feature = "files")]
 mod real;
 #[cfg(feature = "files")]
 mod split;

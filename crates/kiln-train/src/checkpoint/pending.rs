@@ -50,7 +50,8 @@ impl View for &PendingTensor {
     }
 }
 
-/// Writes tensors as a `.safetensors` file, one after the other: the bytes are those of [`encode`](super::tensors::encode).
+/// Writes tensors as a `.safetensors` file, one after the other: the bytes are those of [`encode`](super::tensors::encode). The
+/// file is not flushed to the disk.
 ///
 /// # Errors
 /// If the file can't be written. A failure of the device is an error of the kind `Other`.
@@ -66,6 +67,5 @@ pub(super) fn write_file(tensors: &PendingTensors, metadata: &str, file: &Path) 
         return Err(io::Error::other(error));
     }
     written?;
-    fs::set_permissions(file, permissions)?;
-    fs::File::open(file)?.sync_all()
+    fs::set_permissions(file, permissions)
 }

@@ -102,7 +102,7 @@ impl Checkpoints {
             for (name, tensors) in [(MODEL_FILE, model_tensors), (TRAIN_FILE, training_tensors)] {
                 let file = folder.join(name);
                 let written = pending::write_file(tensors, &state.metadata(name), &file);
-                let digest = written.and_then(|()| FileDigest::read(fs::File::open(&file)?));
+                let digest = written.and_then(|()| sync_and_hash(&file));
                 let digest = digest.map_err(|source| RunFolderError::from_io("write", &file, source))?;
                 digests.insert(name.to_owned(), digest);
             }
@@ -204,6 +204,17 @@ impl Checkpoints {
         let old = &steps[..steps.len().saturating_sub(retention.keep_last.max(1))];
         old.iter().filter(|&&step| Some(step) != best).try_for_each(|&step| remove_folder(&self.folder(step)))
     }
+}
+
+/// Flushes a file to the disk, and computes its digest in the meantime.
+fn sync_and_hash(file: &Path) -> io::Result<FileDigest> {
+    let (synced, hashed) = (fs::File::open(file)?, fs::File::open(file)?);
+    std::thread::scope(|scope| {
+        let sync = scope.spawn(|| synced.sync_all());
+        let digest = FileDigest::read(hashed);
+        sync.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        digest
+    })
 }
 
 /// Prefix of the name of a checkpoint that is being replaced by another of the same step.

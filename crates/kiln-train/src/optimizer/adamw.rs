@@ -30,7 +30,8 @@ pub struct AdamW {
 impl Default for AdamW {
     fn default() -> Self {
         // Weight decay applies to matrices that multiply hidden states, not to gains, biases and tables.
-        let no_weight_decay = ["*norm*", "*.bias", "embedding*", "position*"];
+        let no_weight_decay =
+            ["*norm*", "*.bias", "embedding*", "position*", "*_streams.static_*", "*.value_residual.*"];
         Self {
             beta1: 0.9,
             beta2: 0.95,

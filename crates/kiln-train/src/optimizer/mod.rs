@@ -9,6 +9,7 @@ mod muon;
 pub use adamw::AdamW;
 pub use muon::{Muon, orthogonalize};
 
+use crate::after_step::AdapterStates;
 use burn::tensor::{DType, Tensor};
 use kiln_spec::ValidationError;
 pub use kiln_spec::wildcard::matches;
@@ -98,12 +99,14 @@ pub struct Optimizer {
     pub rule: Box<dyn UpdateRule>,
     /// State by parameter name. A parameter without an entry has not been updated yet.
     pub states: BTreeMap<String, OptimizerState>,
+    /// State of adapters whose method acts after a step.
+    pub adapter_states: AdapterStates,
 }
 
 impl Optimizer {
     /// The optimizer before the first step, without state.
     pub fn new(config: &OptimizerConfig) -> Self {
-        Self { rule: config.build(), states: BTreeMap::new() }
+        Self { rule: config.build(), states: BTreeMap::new(), adapter_states: AdapterStates::new() }
     }
 
     /// Updates the state of one parameter and returns its new weight, `[n]`.

@@ -31,7 +31,7 @@ pub struct Muon {
 
 impl Default for Muon {
     fn default() -> Self {
-        let adamw_params = ["embedding*", "position*", "head*", "*norm*", "*.depth.*", "*.router.*"];
+        let adamw_params = ["embedding*", "position*", "head*", "*norm*", "*_streams.*", "*.depth.*", "*.router.*"];
         Self {
             momentum: 0.95,
             nesterov: true,

@@ -250,7 +250,7 @@ fn check_positions(
     path: &str,
     key: &str,
 ) -> Result<(), ValidationError> {
-    let Some(max) = config.position.max_positions().filter(|max| *max < length) else { return Ok(()) };
+    let Some(max) = config.max_positions().filter(|max| *max < length) else { return Ok(()) };
     let reason = format!("the {name} in {path} reads at most {max} tokens, but sequence_length is {length}");
     Err(ValidationError::new(key, reason).with_suggestion(format!("sequence_length = {max}, or another model")))
 }

@@ -6,11 +6,12 @@ use crate::{
     metrics::MetricsRow,
     objective::{LossUnit, check_rows, restart_positions},
     run_folder::MetricsLog,
-    step::{compute_gradients_with, set_trainable},
+    step::{StepOptions, compute_gradients_with, set_trainable},
 };
 use kiln_data::{Batch, PackedSequences};
 use kiln_infer::block_on;
 use kiln_models::Model;
+use kiln_nn::adapter::StepProgress;
 use kiln_spec::{Random, ValidationError, config::ConfigError};
 
 /// Number of batches in a row in which no token is predicted, after which a stage is given up.
@@ -40,7 +41,12 @@ impl StageRun<'_> {
             row.loss = f64::NAN;
         }
         self.check_has_units(num_units, &batch)?;
-        models.policy = gradients.apply(models.policy, &mut self.optimizer, row.learning_rate, config.max_grad_norm);
+        let options = StepOptions {
+            learning_rate: row.learning_rate,
+            max_grad_norm: config.max_grad_norm,
+            progress: StepProgress { step: self.steps_done + 1, total_steps: config.steps },
+        };
+        models.policy = gradients.apply_at(models.policy, &mut self.optimizer, &options);
         self.steps_done += 1;
         self.tokens = row.tokens;
         if let Some(ema) = &mut self.ema {

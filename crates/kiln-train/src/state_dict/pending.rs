@@ -1,6 +1,6 @@
 //! Tensors of a checkpoint that are read from the device when they are written, one after the other.
 
-use super::{file_name, float_dtype, packed_form, packed_shape, raw_from_data};
+use super::{ADAPTER_PREFIX, file_name, float_dtype, packed_form, packed_shape, raw_from_data};
 use crate::{
     checkpoint::{PendingTensor, PendingTensors},
     optimizer::Optimizer,
@@ -45,6 +45,14 @@ pub fn pending_optimizer_tensors(optimizer: &Optimizer) -> PendingTensors {
         let step = state.step.to_le_bytes().to_vec();
         let time = PendingTensor::new(Dtype::I64, vec![1], move || Ok(step.clone()));
         tensors.insert(format!("optimizer.{name}.time"), time);
+    }
+    for (adapter, state) in &optimizer.adapter_states {
+        for (slot, tensor) in state {
+            let tensor = tensor.clone();
+            let shape = tensor.dims().to_vec();
+            let read = move || Ok(raw_from_data(tensor.clone().try_into_data()?, Dtype::F32).bytes);
+            tensors.insert(format!("{ADAPTER_PREFIX}{adapter}.{slot}"), PendingTensor::new(Dtype::F32, shape, read));
+        }
     }
     tensors
 }

@@ -160,6 +160,7 @@ impl Evaluator {
             let reason = format!("the objective `{name}` has a loss of its own, which has no batch-invariant form");
             return Err(CliError::usage(reason).with_location("--exact").with_help("leave --exact out"));
         }
+        self.model.check_arithmetic(arithmetic)?;
         let models = Models { policy: self.model.clone(), frozen: self.frozen.clone() };
         let is_pseudo = objective.loss_kind() == LossKind::PseudoLikelihood;
         let evaluation = block_on(eval_set.evaluate_in(&models, objective, arithmetic))?;
@@ -237,7 +238,7 @@ fn default_stage(model: &Model) -> Result<StageConfig, CliError> {
     objective
         .check(config, "model")
         .map_err(|error| CliError::usage(error.reason).with_location(error.path).with_help(help))?;
-    let max_positions = config.position.max_positions().unwrap_or(DEFAULT_SEQUENCE_LENGTH);
+    let max_positions = config.max_positions().unwrap_or(DEFAULT_SEQUENCE_LENGTH);
     let sequence_length = max_positions.min(DEFAULT_SEQUENCE_LENGTH);
     Ok(StageConfig { objective, sequence_length, batch_size: DEFAULT_BATCH_SIZE, ..StageConfig::default() })
 }

@@ -1,7 +1,7 @@
 //! Flags of text generation, and the options that follow from them and the model. Shared by `kiln generate` and `kiln chat`.
 
 use super::{error::CliError, sampling_args::SamplingArgs, token_args::TokenArgs};
-use kiln_infer::{GenerateOptions, GenerationConfig, Sampling};
+use kiln_infer::{CacheDtype, GenerateOptions, GenerationConfig, Sampling};
 use kiln_pretrained::Pretrained;
 use kiln_spec::ValidationError;
 
@@ -12,6 +12,27 @@ pub struct GenerationArgs {
     sampling: SamplingArgs,
     #[command(flatten)]
     tokens: TokenArgs,
+    /// Type of cached keys and values. `f16` halves the memory of the KV cache.
+    #[arg(long, value_name = "TYPE", value_enum, hide_short_help = true)]
+    cache_dtype: Option<CacheType>,
+}
+
+/// Values of `--cache-dtype`.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum CacheType {
+    /// 32 bits (default).
+    F32,
+    /// 16 bits.
+    F16,
+}
+
+impl From<CacheType> for CacheDtype {
+    fn from(cache_type: CacheType) -> Self {
+        match cache_type {
+            CacheType::F32 => Self::F32,
+            CacheType::F16 => Self::F16,
+        }
+    }
 }
 
 impl GenerationArgs {
@@ -42,6 +63,7 @@ impl GenerationArgs {
         let without_penalties =
             ["temperature", "top_k", "top_p", "min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff"];
         others.extend(self.sampling.settings().names().into_iter().filter(|name| !without_penalties.contains(name)));
+        others.extend(self.cache_dtype.map(|_| "cache_dtype"));
         if !others.is_empty() {
             let flags: Vec<String> = others.into_iter().map(flag_name).collect();
             log::warn!("{} has no effect: the model fills in `___` and does not continue the text", flags.join(", "));
@@ -62,7 +84,8 @@ impl GenerationArgs {
             log::warn!("--decoder-start-token-id has no effect: the model is not an encoder-decoder model");
         }
         let sampling = Sampling { seed: self.seed(), ..options.sampling };
-        Ok(GenerateOptions { sampling, mask_unassigned: self.tokens.mask_unassigned, ..options })
+        let cache_dtype = self.cache_dtype.map(CacheDtype::from).unwrap_or_default();
+        Ok(GenerateOptions { sampling, mask_unassigned: self.tokens.mask_unassigned, cache_dtype, ..options })
     }
 }
 

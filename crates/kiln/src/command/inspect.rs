@@ -88,7 +88,7 @@ fn plain_run_folder(source: &ModelSource) -> Option<&Path> {
 fn model_outline(source: &ModelSource) -> Result<(Model, usize), CliError> {
     let Some(path) = plain_run_folder(source) else {
         let model = Model::without_weights(&source.config()?);
-        let max_positions = model.config().position.max_positions().unwrap_or(DEFAULT_SEQUENCE_LENGTH);
+        let max_positions = model.config().max_positions().unwrap_or(DEFAULT_SEQUENCE_LENGTH);
         return Ok((model, max_positions.min(DEFAULT_SEQUENCE_LENGTH)));
     };
     let paths = RunPaths::open(path)?;

@@ -42,8 +42,8 @@ pub fn run(model: &ModelArgs, text: &str, out: &Path, device: &DeviceArgs) -> Re
     let tokenizer = &loaded.tokenizer;
     let config = loaded.model.config();
     let ids = tokenizer.encode_prompt(tokenizer.special_tokens().bos, text);
-    let encoder_positions = config.encoder_model_config().and_then(|encoder| encoder.position.max_positions());
-    let limits = [config.position.max_positions(), encoder_positions];
+    let encoder_positions = config.encoder_model_config().and_then(|encoder| encoder.max_positions());
+    let limits = [config.max_positions(), encoder_positions];
     let max_tokens = limits.into_iter().flatten().fold(MAX_TOKENS, usize::min);
     let analyzed = &ids[..ids.len().min(max_tokens)];
     tokenizer.check_rows(analyzed, config.vocab)?;

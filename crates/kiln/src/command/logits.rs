@@ -84,6 +84,7 @@ pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
     let tokenizer = source.tokenizer();
     let ids = args.input_ids(tokenizer.as_ref().ok(), &source)?;
     let weights = source.load_model(&device)?;
+    weights.model.check_arithmetic(arithmetic)?;
     let inputs = args.inputs(ids, &weights, &source)?;
     let logits = compute_logits(&weights.model, &inputs.ids, inputs.encoder_ids.as_deref(), arithmetic);
     let [length, vocab] = logits.dims();
@@ -214,7 +215,7 @@ impl Args {
         let config = model.config();
         let max_positions = model.max_positions();
         let encoder = config.encoder_model_config();
-        let max_encoder_positions = encoder.map_or(max_positions, |encoder| encoder.position.max_positions());
+        let max_encoder_positions = encoder.map_or(max_positions, |encoder| encoder.max_positions());
         let flag = if self.text.is_some() { "--text" } else { "--ids" };
         check_sequence(flag, ids, config.vocab, max_encoder_positions)?;
         match &self.decoder_ids {

@@ -33,11 +33,19 @@ pub fn summarize(model: &Model, length: usize, pattern_size: usize) -> ModelSumm
     layers.extend(counts.optional_layer("norm", config.norm.name()));
     layers.push(head_layer(config, &counts));
     ModelSummary {
-        stack: config.stack.name().into(),
+        stack: describe_stack(config),
         hidden: config.hidden as u64,
         vocab: config.vocab as u64,
         total_parameters: model.num_params() as u64,
         layers,
+    }
+}
+
+/// The stack, and the number of its residual streams if it has several.
+fn describe_stack(config: &ModelConfig) -> String {
+    match config.residual_streams.count() {
+        1 => config.stack.name().into(),
+        streams => format!("{}, {streams} residual streams", config.stack.name()),
     }
 }
 
@@ -69,9 +77,10 @@ impl ParameterCounts {
         Self(parameters.map(|p| (p.path, p.shape.iter().product::<usize>() as u64)).collect())
     }
 
-    /// Number of values of the parameters at `path`, below it, and of the norm before it (`path` + `_norm`).
+    /// Number of values of the parameters at `path`, below it, of the norm before it (`path` + `_norm`) and of its residual
+    /// connection (`path` + `_streams`).
     fn count_under(&self, path: &str) -> u64 {
-        let prefixes = [format!("{path}."), format!("{path}_norm.")];
+        let prefixes = ["", "_norm", "_streams"].map(|end| format!("{path}{end}."));
         let is_under = |name: &str| name == path || prefixes.iter().any(|prefix| name.starts_with(prefix));
         self.0.iter().filter(|(name, _)| is_under(name)).map(|(_, count)| count).sum()
     }

@@ -1,9 +1,9 @@
 //! `kiln variants`: the available components, from their cards.
 //!
-//! A card states the paper of a component, whether it needs or forbids causal attention, its decode state, its time, and what it
-//! cannot be combined with.
+//! A card states the paper of a component, whether it needs or forbids causal attention, its decode state, its time, the
+//! kernels of a score function or bias, and what it cannot be combined with.
 //!
-//! JSON: `{"variants":[{"family","name","paper","causal","state","time","refuses"}]}`.
+//! JSON: `{"variants":[{"family","name","paper","causal","state","time","kernel","refuses"}]}`.
 
 use super::{error::CliError, output::CommandOutput, table::format_table};
 use crate::variants::{CARD_COLUMNS, FAMILIES, card_row};

@@ -11,6 +11,7 @@
 //! | padded = unpadded | a batch with padding, and each sequence alone |
 //! | fused kernel = reference | the fused kernels, and the reference kernels |
 //! | exact: together = alone | in batch-invariant arithmetic (`--exact`): padded, packed and chunked, and each alone; the number of values with other bits |
+//! | rows = alone | rows of decode state that are selected, joined, forked and truncated, and each sequence alone |
 //! | decoded = text, … | the tokenizer: round trip, reload, streamed decoding, offsets |
 //! | chat template … | the template: it renders, its special tokens are single tokens, no message is lost |
 //!
@@ -32,9 +33,9 @@ use kiln_data::{
 use kiln_infer::{
     block_on, equivalence,
     equivalence::exact::{Arrangement, ExactReference},
-    tokenizer_checks,
+    row_equivalence, tokenizer_checks,
 };
-use kiln_kernels::planner::Kernel;
+use kiln_kernels::{exact::Arithmetic, planner::Kernel};
 use kiln_models::Model;
 use kiln_pretrained::Pretrained;
 use kiln_spec::Direction;
@@ -186,13 +187,18 @@ fn model_checks(loaded: &Pretrained, texts: &[&str], device: &Device) -> Result<
     }
     let direction = model.config().effective_visibility().direction(0);
     let chunked = "chunked = whole";
+    let rows = "rows = alone";
     let fused = "fused kernel = reference";
+    let [chunked, rows] = if direction == Direction::Causal {
+        [
+            Check::computed(chunked, block_on(equivalence::chunked_difference(model, &documents, &[1, 3])))?,
+            Check::computed(rows, block_on(row_equivalence::rows_difference(model, &documents, 3)))?,
+        ]
+    } else {
+        [chunked, rows].map(|name| Check::not_applicable(name, "attention is not causal", TOLERANCE))
+    };
     Ok(vec![
-        if direction == Direction::Causal {
-            Check::computed(chunked, block_on(equivalence::chunked_difference(model, &documents, &[1, 3])))?
-        } else {
-            Check::not_applicable(chunked, "attention is not causal", TOLERANCE)
-        },
+        chunked,
         Check::computed("packed = separate", block_on(equivalence::packed_difference(model, &documents, direction)))?,
         Check::computed(
             "padded = unpadded",
@@ -207,6 +213,7 @@ fn model_checks(loaded: &Pretrained, texts: &[&str], device: &Device) -> Result<
         } else {
             Check::not_applicable(fused, "this device has no fused kernels", TOLERANCE)
         },
+        rows,
         exact_check(model, &documents, direction, device)?,
     ])
 }
@@ -222,11 +229,18 @@ fn exact_check(
     if *device != Device::flex() {
         return Ok(Check::not_applicable(name, "this device has no batch-invariant kernels", 0.0));
     }
+    if model.check_arithmetic(Arithmetic::Exact).is_err() {
+        return Ok(Check::not_applicable(name, "a component of the model has no batch-invariant arithmetic", 0.0));
+    }
     let failed = |error: ExecutionError| CliError::failed("device", error.to_string());
     let reference = block_on(ExactReference::new(model, documents, direction)).map_err(failed)?;
     let mut arrangements = vec![Arrangement::PaddedLeft(3), Arrangement::PaddedRight(0), Arrangement::Packed];
     if direction == Direction::Causal {
-        arrangements.extend([Arrangement::Chunked(vec![1]), Arrangement::Chunked(vec![3, 20])]);
+        arrangements.extend([
+            Arrangement::Chunked(vec![1]),
+            Arrangement::Chunked(vec![3, 20]),
+            Arrangement::Rejoined(vec![2, 7]),
+        ]);
     }
     let counts = arrangements.iter().map(|arrangement| block_on(reference.differing_values(arrangement)));
     Ok(Check::counted(name, counts.sum::<Result<usize, _>>().map_err(failed)?))

@@ -127,7 +127,7 @@ pub struct Compression {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ModelSummary {
-    /// `decoder`, `encoder` or `encoder-decoder`.
+    /// `decoder`, `encoder` or `encoder-decoder`, and the number of residual streams if there are several.
     pub stack: String,
     /// Hidden size.
     pub hidden: u64,

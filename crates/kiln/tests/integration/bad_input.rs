@@ -122,6 +122,12 @@ fn invalid_recipes_are_refused() {
             case(&set("model.hidden=0"), 2, "refused", &["model.hidden", "found 0"]),
             case(&set("model.hidden=262144"), 2, "refused", &["parameters needs at least", "smaller model.hidden"]),
             case(&set("stages.0.sequence_length=1"), 2, "refused", &["at least 2 tokens"]),
+            case(
+                &[&set("model.position=cope")[..], &["--set", "stages.0.sequence_length=9000"]].concat(),
+                2,
+                "refused",
+                &["stages[0].sequence_length", "found 9000 tokens", "at most 8192 tokens"],
+            ),
             case(&set("tokenizer.bpe.vocab=10"), 2, "refused", &["297"]),
             case(&set("model.vocab=50"), 2, "refused", &["model.vocab = 50, but the tokenizer has 297 tokens"]),
             case(&set("from=nowhere"), 1, "not-a-run", &["nowhere"]),

@@ -132,3 +132,31 @@ fn replies_follow_the_generation_settings_of_the_model() {
     settings(json!({ "max_new_tokens": 8, "do_sample": true, "temperature": 5.0, "top_k": 0 }));
     assert_ne!(reply(&["--seed", "1"]), reply(&["--seed", "2"]));
 }
+
+/// A conversation that outgrows the original context of LongRoPE is read again once, and the command says so.
+#[test]
+fn a_conversation_that_outgrows_its_context_is_read_again_once() {
+    let home = tiny_home();
+    let here = home.path();
+    let longrope = "model.position={ rotary = { scaling = { longrope = { factor = 4.0, original_max_position_embeddings = \
+                    44, short_factor = [1.0, 1.0, 1.0, 1.0], long_factor = [1.0, 2.0, 3.0, 4.0] } } } }";
+    // Long enough for what it writes to be letters: bytes that make no character come back as other tokens.
+    let train = ["train", "tiny.toml", "--steps", "150", "--set", "stages.0.num_samples=0", "--out", "run"];
+    run_kiln(here, &[&train[..], &["--set", longrope]].concat()).expect_success();
+    write_template(
+        here,
+        "{% for m in messages %}[{{ m.role }}] {{ m.content }}{{ eos_token }}\n{% endfor %}{% if add_generation_prompt \
+         %}[assistant] {% endif %}",
+    );
+    let args = ["run", "--max-new-tokens", "4", "--temperature", "0", "--json"];
+    let chat = |more: &[&str]| {
+        let result = run_chat(here, &[&args, more].concat(), "Hello Ann\nAnd Ben?\nThe end\n").expect_success();
+        (result.json_output(), result.stderr.matches("were read again").count())
+    };
+    let ((kept, reread), (anew, _)) = (chat(&[]), chat(&["--no-prefix-cache"]));
+    assert_eq!(reread, 1);
+    let turn = |turn: usize, key: &str| kept["turns"][turn][key].as_u64().unwrap();
+    assert!(turn(0, "tokens") + 4 <= 44 && turn(1, "tokens") > 44, "{kept}");
+    assert_eq!([0, 1, 2].map(|i| turn(i, "read_before")), [0, 0, turn(1, "tokens") + 3], "{kept}");
+    assert_eq!(kept["messages"], anew["messages"]);
+}

@@ -49,9 +49,15 @@ fn a_key_that_the_reference_computes_with_is_an_error() {
     let failed = run_kiln(home.path(), &["logits", "model", "--ids", "5,6"]);
     assert_eq!(failed.exit_code, Some(1));
     assert!(failed.stderr.contains("config.json: attention_chunk_size: unsupported key of `llama`"), "{failed:?}");
-    let home = self::home(&json!({ "quantization_config": { "quant_method": "awq", "bits": 4 } }));
-    let failed = run_kiln(home.path(), &["logits", "model", "--ids", "5,6"]);
-    assert!(failed.stderr.contains("quantization_config: weights quantized by awq, 4 bits"), "{failed:?}");
+    for (method, reason) in [
+        ("hqq", "weights quantized by hqq, 4 bits are not supported"),
+        ("awq", "weights quantized by awq expected, but all tensors are plain"),
+    ] {
+        let home = self::home(&json!({ "quantization_config": { "quant_method": method, "bits": 4 } }));
+        let failed = run_kiln(home.path(), &["logits", "model", "--ids", "5,6"]);
+        assert_eq!(failed.exit_code, Some(1));
+        assert!(failed.stderr.contains(&format!("quantization_config.quant_method: {reason}")), "{failed:?}");
+    }
 }
 
 #[cfg(unix)]

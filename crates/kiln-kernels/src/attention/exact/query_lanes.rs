@@ -1,11 +1,14 @@
 //! Sixteen pairs of queries and heads that read the same keys: from their visible keys to their outputs.
 
 use super::{
-    CHUNK, ExactParams, SequencePlan, WeightFunction,
-    lanes::{Lanes, add_chunk, dot_products, exponentials, sigmoids, softcap},
+    ExactParams,
+    lanes::{Lanes, add_values, dot_products},
 };
-use crate::{attention::block_mask::TILE_SIZE, cpu::matrix::MatrixRef};
-use kiln_spec::plan::Tile;
+use crate::{
+    attention::{bias::HeadBias, block_mask::TILE_SIZE},
+    cpu::matrix::MatrixRef,
+};
+use kiln_spec::plan::{Tile, TilePlan};
 
 /// Query and head of one lane.
 #[derive(Clone, Copy, Debug)]
@@ -24,13 +27,9 @@ pub struct GroupInputs<'a> {
     pub key: MatrixRef<'a>,
     /// `[S, E]`.
     pub value: MatrixRef<'a>,
-    /// Bias table `[N, H]`.
-    pub table: &'a [f32],
-    /// First head of the group.
-    pub first_head: usize,
-    /// Number of all heads H.
-    pub num_heads: usize,
-    pub plan: &'a SequencePlan,
+    /// Bias of each head of the group; empty without a bias.
+    pub biases: Vec<Box<dyn HeadBias + 'a>>,
+    pub plan: &'a TilePlan,
     pub params: &'a ExactParams,
 }
 
@@ -43,12 +42,13 @@ impl GroupInputs<'_> {
         pairs.chunks(16).map(<[Pair]>::to_vec).collect()
     }
 
-    /// Position bias of a pair for a key.
-    fn bias(&self, pair: Pair, key: usize) -> f32 {
-        let Some(kind) = &self.params.bias_kind else { return 0.0 };
-        let query_position = self.plan.query_positions.get(pair.query).copied().unwrap_or(0);
-        let (index, factor) = kind.index_and_factor(self.plan.key_position(key) - query_position);
-        self.table[index * self.num_heads + self.first_head + pair.head] * factor
+    /// The tiles that some pair sees. All pairs are of one block.
+    fn visible_tiles(&self, pairs: &[Pair]) -> Vec<&Tile> {
+        let sees = |tile: &Tile, pair: &Pair| {
+            self.plan.visible_keys(tile, pair.query % TILE_SIZE).is_none_or(|keys| keys.contains(&true))
+        };
+        let tiles = self.plan.tiles_of_block(pairs[0].query / TILE_SIZE).iter();
+        tiles.filter(|tile| pairs.iter().any(|pair| sees(tile, pair))).collect()
     }
 }
 
@@ -57,12 +57,14 @@ impl GroupInputs<'_> {
 pub struct QueryLanes {
     /// Query of each lane, an entry a dimension.
     query: Vec<Lanes>,
-    /// Keys that some lane sees, and others of their tiles, in the order of the sequence.
+    /// Keys of the tiles that some lane sees, in the order of the sequence.
     keys: Vec<usize>,
-    /// Whether some lane sees the key.
-    is_visible: Vec<bool>,
     /// Scores, then weights, of each key.
     scores: Vec<Lanes>,
+    /// Scores of one lane.
+    row: Vec<f32>,
+    /// Scores, then weights, of the keys that one lane sees.
+    visible: Vec<f32>,
     /// Output of each lane, an entry a dimension.
     out: Vec<Lanes>,
 }
@@ -71,33 +73,20 @@ impl QueryLanes {
     /// Computes the outputs of at most sixteen pairs of one block of queries. `write(pair, column, value)` takes the output, and in
     /// the column after it the log-sum-exp if it is needed.
     pub fn run(&mut self, inputs: &GroupInputs, pairs: &[Pair], mut write: impl FnMut(Pair, usize, f32)) {
+        let tiles = inputs.visible_tiles(pairs);
+        self.keys.clear();
+        self.keys.extend(tiles.iter().flat_map(|tile| tile.first_key..tile.first_key + tile.num_keys));
         self.load_queries(inputs, pairs);
-        let visible_count = self.score_keys(inputs, pairs);
-        let mut total = [0.0; 16];
-        let max = match inputs.params.weights {
-            WeightFunction::Softmax => exponentials(&mut self.scores),
-            WeightFunction::Sigmoid(bias) => {
-                let bias = visible_count.map(|count| bias.unwrap_or(-(count.max(1) as f32).ln()));
-                sigmoids(&mut self.scores, &bias);
-                [0.0; 16]
-            }
-        };
-        self.sum_values(inputs, &mut total);
-        let is_softmax = inputs.params.weights == WeightFunction::Softmax;
+        self.multiply_keys(inputs);
         for (lane, pair) in pairs.iter().enumerate() {
-            let sees_a_key = visible_count[lane] > 0;
-            for (column, out) in self.out.iter().enumerate() {
-                let value = match (sees_a_key, is_softmax) {
-                    (false, _) => 0.0,
-                    (true, true) => out[lane] / total[lane],
-                    (true, false) => out[lane],
-                };
-                write(*pair, column, value);
-            }
+            let log_sum_exp = self.weigh(inputs, lane, *pair, &tiles);
             if inputs.params.needs_log_sum_exp {
-                let log_sum = if sees_a_key { max[lane] + total[lane].ln() } else { f32::NEG_INFINITY };
-                write(*pair, self.out.len(), log_sum);
+                write(*pair, inputs.value.shape[1], log_sum_exp);
             }
+        }
+        self.sum_values(inputs);
+        for (lane, pair) in pairs.iter().enumerate() {
+            self.out.iter().enumerate().for_each(|(column, out)| write(*pair, column, out[lane]));
         }
     }
 
@@ -111,94 +100,63 @@ impl QueryLanes {
         }
     }
 
-    /// Computes the scores of all keys of the tiles that a lane sees: scale, bias, softcap, −∞ for hidden keys. Returns the number
-    /// of keys that each lane sees.
-    fn score_keys(&mut self, inputs: &GroupInputs, pairs: &[Pair]) -> [usize; 16] {
-        let plan = inputs.plan.tiles();
-        let block = pairs[0].query / TILE_SIZE;
-        let visible = |tile: &Tile, pair: &Pair| {
-            plan.visible_keys(tile, pair.query - block * TILE_SIZE).is_none_or(|keys| keys.contains(&true))
-        };
-        let tiles: Vec<&Tile> =
-            plan.tiles_of_block(block).iter().filter(|tile| pairs.iter().any(|pair| visible(tile, pair))).collect();
-        self.keys.clear();
-        self.keys.extend(tiles.iter().flat_map(|tile| tile.first_key..tile.first_key + tile.num_keys));
+    /// Computes the products q · k of all lanes and keys.
+    fn multiply_keys(&mut self, inputs: &GroupInputs) {
         let rows: Vec<&[f32]> = self.keys.iter().map(|key| inputs.key.row(*key)).collect();
         self.scores.clear();
         self.scores.resize(rows.len(), [0.0; 16]);
         dot_products(&self.query, &rows, &mut self.scores);
-        self.scores.as_flattened_mut().iter_mut().for_each(|score| *score *= inputs.params.scale);
-        if inputs.params.bias_kind.is_some() {
-            self.add_bias(inputs, pairs);
-        }
-        if let Some(cap) = inputs.params.softcap {
-            softcap(&mut self.scores, cap);
-        }
-        self.hide_keys(inputs, pairs, &tiles)
     }
 
-    /// Adds the position bias of each pair and key.
-    fn add_bias(&mut self, inputs: &GroupInputs, pairs: &[Pair]) {
-        for (key, scores) in self.keys.iter().zip(&mut self.scores) {
-            for (pair, score) in pairs.iter().zip(scores) {
-                *score += inputs.bias(*pair, *key);
+    /// Replaces the products of one lane by weights, 0 for hidden keys; returns the log-sum-exp. The score function gets the
+    /// visible keys alone, so that its sums don't depend on the others.
+    fn weigh(&mut self, inputs: &GroupInputs, lane: usize, pair: Pair, tiles: &[&Tile]) -> f32 {
+        let params = inputs.params;
+        self.row.clear();
+        self.row.extend(self.scores.iter().map(|scores| scores[lane] * params.scale));
+        self.visible.clear();
+        let mut rest = &mut self.row[..];
+        for tile in tiles {
+            let cells;
+            (cells, rest) = rest.split_at_mut(tile.num_keys);
+            if let Some(bias) = inputs.biases.get(pair.head) {
+                bias.add(cells, pair.query, tile.first_key);
             }
-        }
-    }
-
-    /// Sets the scores of hidden keys, and of lanes without a pair, to −∞. Returns the number of keys that each lane sees.
-    fn hide_keys(&mut self, inputs: &GroupInputs, pairs: &[Pair], tiles: &[&Tile]) -> [usize; 16] {
-        let plan = inputs.plan.tiles();
-        let mut visible_count = [0; 16];
-        self.is_visible.clear();
-        self.is_visible.resize(self.keys.len(), false);
-        for (lane, count) in visible_count.iter_mut().enumerate() {
-            let mut first = 0;
-            for tile in tiles {
-                let cells = first..first + tile.num_keys;
-                first = cells.end;
-                let mask = pairs.get(lane).map(|pair| plan.visible_keys(tile, pair.query % TILE_SIZE));
-                for (i, cell) in cells.enumerate() {
-                    let is_visible = mask.is_some_and(|mask| mask.is_none_or(|mask| mask[i]));
-                    if is_visible {
-                        *count += 1;
-                        self.is_visible[cell] = true;
-                    } else {
-                        self.scores[cell][lane] = f32::NEG_INFINITY;
-                    }
+            params.score.transform(cells);
+            match inputs.plan.visible_keys(tile, pair.query % TILE_SIZE) {
+                None => self.visible.extend_from_slice(cells),
+                Some(mask) => {
+                    let visible = cells.iter().zip(mask).filter(|(_, is_visible)| **is_visible);
+                    self.visible.extend(visible.map(|(score, _)| *score));
                 }
             }
         }
-        visible_count
+        let log_sum_exp = match self.visible.is_empty() {
+            true => f32::NEG_INFINITY,
+            false => params.score.weights(&mut self.visible),
+        };
+        self.scatter(inputs.plan, lane, pair, tiles);
+        log_sum_exp
     }
 
-    /// Adds weights and weighted values chunk by chunk.
-    fn sum_values(&mut self, inputs: &GroupInputs, total: &mut Lanes) {
+    /// Writes the weights of the visible keys of a lane, and 0 for the others.
+    fn scatter(&mut self, plan: &TilePlan, lane: usize, pair: Pair, tiles: &[&Tile]) {
+        let mut weights = self.visible.iter();
+        let mut cells = self.scores.iter_mut();
+        for tile in tiles {
+            let mask = plan.visible_keys(tile, pair.query % TILE_SIZE);
+            for (i, cell) in cells.by_ref().take(tile.num_keys).enumerate() {
+                let weight = if mask.is_none_or(|mask| mask[i]) { weights.next() } else { None };
+                cell[lane] = weight.copied().unwrap_or(0.0);
+            }
+        }
+    }
+
+    /// Adds the weighted values, in the order of the keys.
+    fn sum_values(&mut self, inputs: &GroupInputs) {
         self.out.clear();
         self.out.resize(inputs.value.shape[1], [0.0; 16]);
         let rows: Vec<&[f32]> = self.keys.iter().map(|key| inputs.value.row(*key)).collect();
-        let mut first = 0;
-        for end in self.chunk_ends(inputs) {
-            add_chunk(&self.scores[first..end], &rows[first..end], total, &mut self.out);
-            first = end;
-        }
-    }
-
-    /// Ends of the chunks among the keys. A key that no lane sees may have any position and ends no chunk.
-    fn chunk_ends(&self, inputs: &GroupInputs) -> Vec<usize> {
-        let mut ends = Vec::new();
-        let mut chunk = None;
-        for (index, (key, is_visible)) in self.keys.iter().zip(&self.is_visible).enumerate() {
-            if !is_visible {
-                continue;
-            }
-            let own = inputs.plan.key_position(*key).div_euclid(CHUNK);
-            if chunk.is_some_and(|chunk| chunk != own) {
-                ends.push(index);
-            }
-            chunk = Some(own);
-        }
-        ends.push(self.keys.len());
-        ends
+        add_values(&self.scores, &rows, &mut self.out);
     }
 }

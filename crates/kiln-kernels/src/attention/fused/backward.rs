@@ -7,34 +7,23 @@
 //! * dP = dO Vᵀ, and dS = P ⊙ (dP − D) with D_i = Σ_e dO_ie O_ie − dL_i
 //! * dQ = scale · dS K, dK = scale · dSᵀ Q
 //!
-//! With a softcap dS passes through its derivative; before that point it is also the gradient of the position bias.
+//! The score function computes P and dS of a row; written here are those of the softmax. dS then passes through the
+//! derivative of its transformation (a softcap); the result is also the gradient of the score bias.
 
-use super::{SavedTensors, forward::AttentionInputs, query_block::QueryBlock, score_terms::ScoreTerms};
+use super::{
+    SavedTensors,
+    forward::AttentionInputs,
+    query_block::QueryBlock,
+    score_terms::{HeadParameters, ScoreTerms},
+};
 use crate::cpu::{
     matrix::{HeadsMut, MatrixMut, MatrixRef},
     tensor::{as_f32_slice, f32_tensor},
-    vector::{exp, vectorized},
 };
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Shape;
 use kiln_spec::plan::TilePlan;
 use rayon::prelude::*;
-
-vectorized! {
-    /// P = exp(S − L) of one row.
-    fn weights_from_scores(scores: &[f32], log_sum: f32, weights: &mut [f32]) {
-        for (score, weight) in scores.iter().zip(weights.iter_mut()) {
-            *weight = exp(*score - log_sum);
-        }
-    }
-
-    /// dP to dS = P (dP − D) of one row, in place.
-    fn scores_gradient(gradient: &mut [f32], weights: &[f32], row_term: f32) {
-        for (gradient, weight) in gradient.iter_mut().zip(weights) {
-            *gradient = weight * (*gradient - row_term);
-        }
-    }
-}
 
 /// Gradients of query `[B, T, H, D]`, key `[B, S, G, D]` and value `[B, S, G, E]` in memory.
 struct GradientBuffers<'a> {
@@ -43,12 +32,13 @@ struct GradientBuffers<'a> {
     value: HeadsMut<'a>,
 }
 
-/// Returns the gradients of query, key and value, as views `[B, H, T, D]`, and of the bias table `[N, H]`.
+/// Returns the gradients of query, key and value, as views `[B, H, T, D]`, and of the bias's parameters `[N, H]`.
 ///
 /// A task works on one group of one sequence: all its query heads in ascending order, each in blocks of queries in ascending
 /// order. Only this task adds to the group's keys and values, so the order of those sums is fixed.
 pub fn backward(saved: &SavedTensors<FlexTensor>, tiles: &[TilePlan], gradient: &FlexTensor) -> [FlexTensor; 4] {
-    let inputs = AttentionInputs { query: &saved.query, key: &saved.key, value: &saved.value, table: &saved.table };
+    let inputs =
+        AttentionInputs { query: &saved.query, key: &saved.key, value: &saved.value, parameters: &saved.parameters };
     let ([b, h, t, g, s, e], d) = (inputs.sizes(), saved.query.layout().shape()[3]);
     let shapes = [[b, t, h, d], [b, s, g, d], [b, s, g, e]];
     let [mut dq, mut dk, mut dv] = shapes.map(|shape| vec![0.0f32; shape.iter().product()]);
@@ -57,23 +47,23 @@ pub fn backward(saved: &SavedTensors<FlexTensor>, tiles: &[TilePlan], gradient: 
         key: HeadsMut::new(&mut dk, shapes[1]),
         value: HeadsMut::new(&mut dv, shapes[2]),
     };
-    let table = saved.table.to_contiguous();
-    let ranges = inputs.distance_ranges(&saved.params, tiles);
-    let entries = table.layout().shape()[0];
-    let mut table_gradients = vec![0.0f32; b * h * entries];
-    table_gradients.par_chunks_mut(h / g * entries).enumerate().for_each(|(task, table_gradients)| {
+    let parameters = saved.parameters.to_contiguous();
+    let entries = parameters.layout().shape()[0];
+    let mut parameter_gradients = vec![0.0f32; b * h * entries];
+    parameter_gradients.par_chunks_mut(h / g * entries).enumerate().for_each(|(task, parameter_gradients)| {
         let (batch, group) = (task / g, task % g);
         let mut scratch = Scratch::default();
-        for (head, table_gradient) in (group * (h / g)..).zip(table_gradients.chunks_mut(entries)) {
-            let terms = ScoreTerms::new(&saved.params, ranges.get(batch), as_f32_slice(&table), [head, h]);
+        for (head, parameter_gradient) in (group * (h / g)..).zip(parameter_gradients.chunks_mut(entries)) {
+            let parameters = HeadParameters::new(as_f32_slice(&parameters), [head, h]);
+            let terms = ScoreTerms::new(&saved.params, &parameters, &tiles[batch]);
             let task = HeadBackward { saved, gradient, buffers: &buffers, batch, head, group, terms };
             for number in 0..t.div_ceil(tiles[batch].tile_size) {
-                task.run_block(&QueryBlock::new(&tiles[batch], number, t), &mut scratch, table_gradient);
+                task.run_block(&QueryBlock::new(&tiles[batch], number, t), &mut scratch, parameter_gradient);
             }
         }
     });
-    let table_gradient = sum_table_gradients(&table_gradients, [b, h, entries]);
-    [heads_view(dq, shapes[0]), heads_view(dk, shapes[1]), heads_view(dv, shapes[2]), table_gradient]
+    let parameter_gradient = sum_parameter_gradients(&parameter_gradients, [b, h, entries]);
+    [heads_view(dq, shapes[0]), heads_view(dk, shapes[1]), heads_view(dv, shapes[2]), parameter_gradient]
 }
 
 /// A view `[B, H, T, D]` of memory `[B, T, H, D]`.
@@ -82,7 +72,7 @@ fn heads_view(values: Vec<f32>, shape: [usize; 4]) -> FlexTensor {
 }
 
 /// Sum over the sequences in ascending order: `[B, H, N] → [N, H]`.
-fn sum_table_gradients(parts: &[f32], [b, h, entries]: [usize; 3]) -> FlexTensor {
+fn sum_parameter_gradients(parts: &[f32], [b, h, entries]: [usize; 3]) -> FlexTensor {
     let mut sum = vec![0.0; h * entries];
     for batch in 0..b {
         sum.iter_mut().zip(&parts[batch * h * entries..]).for_each(|(sum, part)| *sum += part);
@@ -126,7 +116,7 @@ impl HeadBackward<'_> {
     }
 
     /// Adds the contribution of a block of queries to all gradients.
-    fn run_block(&self, block: &QueryBlock, scratch: &mut Scratch, table_gradient: &mut [f32]) {
+    fn run_block(&self, block: &QueryBlock, scratch: &mut Scratch, parameter_gradient: &mut [f32]) {
         let (count, width) = (block.num_queries, block.num_keys);
         scratch.reserve(count * width);
         let key = MatrixRef::head(&self.saved.key, self.batch, self.group);
@@ -141,12 +131,12 @@ impl HeadBackward<'_> {
                 false,
             );
         }
-        self.weights_and_score_gradients(block, scratch, table_gradient);
+        self.weights_and_score_gradients(block, scratch, parameter_gradient);
         self.add_products(block, scratch, out_gradient, key);
     }
 
     /// P and dS of a block, from S and dP. Rows of queries that see no key are 0.
-    fn weights_and_score_gradients(&self, block: &QueryBlock, scratch: &mut Scratch, table_gradient: &mut [f32]) {
+    fn weights_and_score_gradients(&self, block: &QueryBlock, scratch: &mut Scratch, parameter_gradient: &mut [f32]) {
         let (width, e) = (block.num_keys, self.saved.value.layout().shape()[3]);
         let out = self.rows(&self.saved.out, block);
         let out_gradient = self.rows(self.gradient, block);
@@ -162,11 +152,12 @@ impl HeadBackward<'_> {
                 ds.fill(0.0);
                 continue;
             }
-            weights_from_scores(&scratch.scores[cells.clone()], log_sum[row], p);
+            let score = self.terms.score;
+            score.weights_again(&scratch.scores[cells.clone()], log_sum[row], p);
             let log_sum_gradient = if self.saved.params.needs_log_sum_exp { out_gradient.get(row, e) } else { 0.0 };
-            scores_gradient(ds, p, out_gradient.narrow(e).row_dot(&out.narrow(e), row) - log_sum_gradient);
-            self.terms.softcap_backward(ds, &scratch.scores[cells]);
-            block.add_table_gradient(ds, row, &self.terms, table_gradient);
+            score.gradient(ds, p, out_gradient.narrow(e).row_dot(&out.narrow(e), row) - log_sum_gradient);
+            score.transform_gradient(ds, &scratch.scores[cells]);
+            block.add_parameter_gradient(ds, row, &self.terms, parameter_gradient);
         }
     }
 

@@ -1,42 +1,18 @@
-//! Forward pass of fused attention: scores of a block of queries, softmax of each row, product with the values.
+//! Forward pass of fused attention: scores of a block of queries, weights of each row, product with the values.
 
 use super::{
     AttentionParams,
     query_block::QueryBlock,
-    score_terms::{DistanceRange, ScoreTerms},
+    score_terms::{HeadParameters, ScoreTerms},
 };
 use crate::cpu::{
     matrix::{HeadsMut, MatrixMut, MatrixRef},
     tensor::{as_f32_slice, f32_tensor},
-    vector::{exp, max, sum, vectorized},
 };
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Shape;
 use kiln_spec::plan::TilePlan;
 use rayon::prelude::*;
-
-vectorized! {
-    /// Softmax of a row of scores in place; returns the log-sum-exp. Scores of −∞ get weight 0; a row of only −∞ gets
-    /// weights 0 and log-sum-exp −∞.
-    ///
-    /// The maximum is subtracted first, so the greatest exponential is 1. Weights are divided by the sum, not multiplied by
-    /// its inverse: one rounding less.
-    fn softmax_row(scores: &mut [f32]) -> f32 {
-        let max_score = max(scores);
-        if max_score == f32::NEG_INFINITY {
-            scores.fill(0.0);
-            return f32::NEG_INFINITY;
-        }
-        for score in scores.iter_mut() {
-            *score = exp(*score - max_score);
-        }
-        let total = sum(scores.len(), |i| scores[i]);
-        for score in scores.iter_mut() {
-            *score /= total;
-        }
-        max_score + total.ln()
-    }
-}
 
 /// Input tensors of a call.
 pub struct AttentionInputs<'a> {
@@ -46,8 +22,8 @@ pub struct AttentionInputs<'a> {
     pub key: &'a FlexTensor,
     /// `[B, G, S, E]`.
     pub value: &'a FlexTensor,
-    /// Bias table `[N, H]`.
-    pub table: &'a FlexTensor,
+    /// Parameters of the score bias, `[N, H]`.
+    pub parameters: &'a FlexTensor,
 }
 
 impl AttentionInputs<'_> {
@@ -56,11 +32,6 @@ impl AttentionInputs<'_> {
         let [b, h, t, _] = dims4(self.query);
         let [_, g, s, e] = dims4(self.value);
         [b, h, t, g, s, e]
-    }
-
-    /// Returns the range of distances of each sequence, or none without a bias.
-    pub fn distance_ranges<'t>(&self, params: &AttentionParams, tiles: &'t [TilePlan]) -> Vec<DistanceRange<'t>> {
-        params.bias_kind.iter().flat_map(|kind| tiles.iter().map(|tiles| DistanceRange::new(kind, tiles))).collect()
     }
 }
 
@@ -74,15 +45,15 @@ pub fn forward(inputs: &AttentionInputs, tiles: &[TilePlan], params: &AttentionP
     let mut out = vec![0.0f32; b * t * h * columns];
     let mut log_sum = vec![0.0f32; b * h * t];
     let heads = HeadsMut::new(&mut out, [b, t, h, columns]);
-    let table = inputs.table.to_contiguous();
-    let ranges = inputs.distance_ranges(params, tiles);
+    let parameters = inputs.parameters.to_contiguous();
     log_sum.par_chunks_mut(t).enumerate().for_each(|(task, log_sum)| {
         let (batch, head) = (task / h, task % h);
         let group = head * g / h;
         let query = MatrixRef::head(inputs.query, batch, head);
         let key = MatrixRef::head(inputs.key, batch, group);
         let value = MatrixRef::head(inputs.value, batch, group);
-        let terms = ScoreTerms::new(params, ranges.get(batch), as_f32_slice(&table), [head, h]);
+        let parameters = HeadParameters::new(as_f32_slice(&parameters), [head, h]);
+        let terms = ScoreTerms::new(params, &parameters, &tiles[batch]);
         let mut scores = Vec::new();
         for number in 0..t.div_ceil(tiles[batch].tile_size) {
             let block = QueryBlock::new(&tiles[batch], number, t);
@@ -93,26 +64,27 @@ pub fn forward(inputs: &AttentionInputs, tiles: &[TilePlan], params: &AttentionP
             #[allow(unsafe_code)]
             let out = unsafe { heads.rows(batch, head, first, count) };
             let log_sum = &mut log_sum[first..first + count];
-            write_block(out, &block, &mut scores, value, params.needs_log_sum_exp.then_some(e), log_sum);
+            let column = params.needs_log_sum_exp.then_some(e);
+            write_block(out, &block, (&mut scores, &terms), value, column, log_sum);
         }
     });
     let out = f32_tensor(out, Shape::from([b, t, h, columns])).transpose(1, 2);
     (out, f32_tensor(log_sum, Shape::from([b, h, t])))
 }
 
-/// Writes the output rows of a block: softmax of its scores, then the product with the values of each run of keys. The
+/// Writes the output rows of a block: weights of its scores, then the product with the values of each run of keys. The
 /// log-sum-exps go to `log_sum` and, if given, to column `log_sum_column` of the output.
 fn write_block(
     mut out: MatrixMut,
     block: &QueryBlock,
-    scores: &mut [f32],
+    (scores, terms): (&mut [f32], &ScoreTerms),
     value: MatrixRef,
     log_sum_column: Option<usize>,
     log_sum: &mut [f32],
 ) {
     let (count, width) = (block.num_queries, block.num_keys);
     for row in 0..count {
-        log_sum[row] = softmax_row(&mut scores[row * width..(row + 1) * width]);
+        log_sum[row] = terms.score.weights(&mut scores[row * width..(row + 1) * width]);
     }
     if let Some(column) = log_sum_column {
         (0..count).for_each(|row| out.set(row, column, log_sum[row]));

@@ -1,9 +1,9 @@
 //! Fused attention on the CPU: flash attention with tiles, memory linear in the sequence length (2205.14135, 2307.08691).
 //!
 //! A task computes one head of one sequence, in blocks of 64 queries. For a block it forms the scores `[64, visible keys]`
-//! only, skips tiles without a visible pair, applies bias, softcap and mask in the tile, takes the softmax of each row and
-//! multiplies with the values. Unlike the papers it keeps a block's scores of all keys at once: on a CPU they fit into the
-//! cache, and a plain softmax needs no rescaling of partial outputs.
+//! only, skips tiles without a visible pair, applies bias, softcap and mask in the tile, computes the weights of each row by
+//! the score function ([`TileScore`]: softmax, sigmoid) and multiplies with the values. Unlike the papers it keeps a block's
+//! scores of all keys at once: on a CPU they fit into the cache, and a plain softmax needs no rescaling of partial outputs.
 //!
 //! **Backward** (2205.14135, appendix B.2): the weights are computed again from scores and log-sum-exp. Only inputs, output
 //! and L `[B, H, T]` are stored.
@@ -14,19 +14,20 @@
 //! * output: runs of adjacent visible tiles in ascending order, each one matrix product;
 //! * gradients of key and value: one task works on all query heads of a group and all their blocks in ascending order, so
 //!   no two tasks add to the same key;
-//! * gradient of the bias table: a partial sum for each (sequence, head), then the sequences in ascending order.
+//! * gradient of the score bias's parameters: a partial sum for each (sequence, head), then the sequences in ascending order.
 //!
 //! Bound against the reference: 1e-3 for values and gradients (`attention_is_its_reference`).
 
 mod backward;
 pub(super) mod forward;
 mod query_block;
-mod score_terms;
+pub(super) mod score_terms;
 
 use super::{
     AttentionCall, AttentionOutput,
-    bias::{BiasKind, DistanceBias},
+    bias::{TileBias, TileForm},
     block_mask::TILE_SIZE,
+    score::TileScore,
 };
 use crate::cpu::backend_api::{
     Autodiff, Backend, Backward, BoolTensor, CheckpointStrategy, Checkpointer, Dispatch, Flex, FlexTensor, FloatTensor,
@@ -43,24 +44,23 @@ pub struct AttentionParams {
     /// Tile plan of each sequence; absent until it is made from the dense mask.
     tiles: Option<Arc<Vec<TilePlan>>>,
     scale: f64,
-    softcap: Option<f64>,
-    bias_kind: Option<BiasKind>,
+    /// Score function of a row.
+    score: Arc<dyn TileScore>,
+    /// Score bias in a tile.
+    bias: Option<Arc<dyn TileBias>>,
+    /// Whether the parameters of the bias get a gradient: slopes of ALiBi, which are constants, get none.
+    needs_bias_gradient: bool,
     needs_log_sum_exp: bool,
 }
 
-impl AttentionParams {
-    fn softcap_f32(&self) -> Option<f32> {
-        self.softcap.map(|cap| cap as f32)
-    }
-}
-
-/// Fused attention: softmax, with optional softcap, position bias and log-sum-exp; no dropout, no hook.
+/// Fused attention: a score function and a bias that work in a tile, and the log-sum-exp; no dropout, no hook.
 ///
 /// The log-sum-exp travels as one more column of the output through autograd, so that its gradient arrives with the
 /// output's.
 ///
 /// # Panics
-/// If a tensor isn't f32 on flex, or there is a bias without tile plans.
+/// If a tensor isn't f32 on flex, the score function or the bias does not work in a tile, or there is a bias without tile
+/// plans.
 pub fn attend(call: AttentionCall) -> AttentionOutput {
     let width = call.value.dims()[3];
     let tiles = call.block_mask.tiles();
@@ -70,21 +70,25 @@ pub fn attend(call: AttentionCall) -> AttentionOutput {
         Some(_) => Tensor::<4, Bool>::empty([1, 1, 1, 1], &device),
         None => call.block_mask.dense().mask.clone(),
     };
-    let (table, bias_kind) = match call.bias {
-        Some(DistanceBias { table, kind }) => (table, Some(kind)),
+    let (parameters, bias) = match &call.bias {
+        Some(bias) => {
+            let TileForm { parameters, bias } = bias.tile().expect("a bias that works in a tile");
+            (parameters, Some(bias))
+        }
         None => (Tensor::zeros([1, call.query.dims()[1]], &device), None),
     };
     let params = AttentionParams {
         tiles,
         scale: call.scale,
-        softcap: call.score.softcap(),
-        bias_kind,
+        score: call.score.tile().expect("a score function that works in a tile"),
+        needs_bias_gradient: bias.is_some(),
+        bias,
         needs_log_sum_exp: call.needs_log_sum_exp,
     };
     let query = call.query.into_dispatch();
     let key = call.key.into_dispatch();
     let value = call.value.into_dispatch();
-    let out = Dispatch::fused_attention(query, key, value, table.into_dispatch(), hidden.into_dispatch(), params);
+    let out = Dispatch::fused_attention(query, key, value, parameters.into_dispatch(), hidden.into_dispatch(), params);
     let out = Tensor::<4>::from_dispatch(out);
     if !call.needs_log_sum_exp {
         return AttentionOutput { out, log_sum_exp: None };
@@ -96,13 +100,13 @@ pub fn attend(call: AttentionCall) -> AttentionOutput {
 /// Operation of [`attend`] on Burn's backends.
 #[backend_extension(Flex, Autodiff)]
 pub trait FusedAttention: Backend {
-    /// `query [B, H, T, D]`, `key [B, G, S, D]`, `value [B, G, S, E]`, `table [N, H]`, `hidden [B, 1, T, S]` (read only if
+    /// `query [B, H, T, D]`, `key [B, G, S, D]`, `value [B, G, S, E]`, `parameters [N, H]`, `hidden [B, 1, T, S]` (read only if
     /// there is no tile plan) → `[B, H, T, E]`, or `[B, H, T, E + 1]` with the log-sum-exp as last column.
     fn fused_attention(
         query: FloatTensor<Self>,
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
-        table: FloatTensor<Self>,
+        parameters: FloatTensor<Self>,
         hidden: BoolTensor<Self>,
         params: AttentionParams,
     ) -> FloatTensor<Self>;
@@ -114,7 +118,7 @@ pub struct SavedTensors<F> {
     query: F,
     key: F,
     value: F,
-    table: F,
+    parameters: F,
     out: F,
     /// `[B, H, T]`.
     log_sum_exp: F,
@@ -123,14 +127,15 @@ pub struct SavedTensors<F> {
 
 /// Forward pass with what the gradient needs, and gradient, on backends without autodiff.
 pub trait FusedAttentionGradient: FusedAttention {
-    /// Returns the output, the log-sum-exp `[B, H, T]`, and `params` with its tile plans. `inputs`: query, key, value, table.
+    /// Returns the output, the log-sum-exp `[B, H, T]`, and `params` with its tile plans. `inputs`: query, key, value,
+    /// parameters.
     fn forward_with_log_sum_exp(
         inputs: [FloatTensor<Self>; 4],
         hidden: BoolTensor<Self>,
         params: AttentionParams,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, AttentionParams);
 
-    /// Returns the gradients of query, key, value and table from that of the output.
+    /// Returns the gradients of query, key, value and parameters from that of the output.
     fn fused_attention_gradient(
         saved: SavedTensors<FloatTensor<Self>>,
         gradient: FloatTensor<Self>,
@@ -151,11 +156,11 @@ impl FusedAttention for Flex {
         query: FlexTensor,
         key: FlexTensor,
         value: FlexTensor,
-        table: FlexTensor,
+        parameters: FlexTensor,
         hidden: FlexTensor,
         params: AttentionParams,
     ) -> FlexTensor {
-        Self::forward_with_log_sum_exp([query, key, value, table], hidden, params).0
+        Self::forward_with_log_sum_exp([query, key, value, parameters], hidden, params).0
     }
 }
 
@@ -165,9 +170,9 @@ impl FusedAttentionGradient for Flex {
         hidden: FlexTensor,
         params: AttentionParams,
     ) -> (FlexTensor, FlexTensor, AttentionParams) {
-        let [query, key, value, table] = &inputs;
+        let [query, key, value, parameters] = &inputs;
         let tiles = params.tiles.clone().unwrap_or_else(|| tiles_from_mask(&hidden));
-        let (out, log_sum) = forward::forward(&AttentionInputs { query, key, value, table }, &tiles, &params);
+        let (out, log_sum) = forward::forward(&AttentionInputs { query, key, value, parameters }, &tiles, &params);
         (out, log_sum, AttentionParams { tiles: Some(tiles), ..params })
     }
 
@@ -186,7 +191,9 @@ impl<B: FusedAttentionGradient> Backward<B, 4> for FusedAttentionBackward {
 
     fn backward(self, ops: Ops<Self::State, 4>, grads: &mut Gradients, _: &mut Checkpointer) {
         let gradient = grads.consume::<B>(&ops.node);
-        let gradients = B::fused_attention_gradient(ops.state, gradient);
+        let mut saved = ops.state;
+        saved.params.needs_bias_gradient &= ops.parents[3].is_some();
+        let gradients = B::fused_attention_gradient(saved, gradient);
         for (parent, gradient) in ops.parents.into_iter().zip(gradients) {
             if let Some(node) = parent {
                 grads.register::<B>(node.id, gradient);
@@ -200,18 +207,18 @@ impl<B: FusedAttentionGradient, C: CheckpointStrategy> FusedAttention for Autodi
         query: FloatTensor<Self>,
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
-        table: FloatTensor<Self>,
+        parameters: FloatTensor<Self>,
         hidden: BoolTensor<Self>,
         params: AttentionParams,
     ) -> FloatTensor<Self> {
-        let [(query, query_node), (key, key_node), (value, value_node), (table, table_node)] =
-            [query, key, value, table].map(|x| x.into_parts());
-        let inputs = [&query, &key, &value, &table].map(Clone::clone);
+        let [(query, query_node), (key, key_node), (value, value_node), (parameters, parameters_node)] =
+            [query, key, value, parameters].map(|x| x.into_parts());
+        let inputs = [&query, &key, &value, &parameters].map(Clone::clone);
         let (out, log_sum_exp, params) = B::forward_with_log_sum_exp(inputs, hidden, params);
-        let nodes = [query_node, key_node, value_node, table_node];
+        let nodes = [query_node, key_node, value_node, parameters_node];
         match FusedAttentionBackward.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prep) => {
-                let saved = SavedTensors { query, key, value, table, out: out.clone(), log_sum_exp, params };
+                let saved = SavedTensors { query, key, value, parameters, out: out.clone(), log_sum_exp, params };
                 prep.finish(saved, out)
             }
             OpsKind::UnTracked(prep) => prep.finish(out),

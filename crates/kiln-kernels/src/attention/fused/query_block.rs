@@ -65,7 +65,7 @@ impl<'a> QueryBlock<'a> {
         })
     }
 
-    /// Computes the scores `[num_queries, num_keys]` of the block: scaled products, bias, softcap, −∞ for hidden keys.
+    /// Computes the scores `[num_queries, num_keys]` of the block: scaled products, bias, transformation, −∞ for hidden keys.
     ///
     /// `query` holds the block's queries, `key` all keys of the sequence.
     pub fn scores(&self, scores: &mut [f32], query: MatrixRef, key: MatrixRef, terms: &ScoreTerms) {
@@ -91,13 +91,16 @@ impl<'a> QueryBlock<'a> {
         }
     }
 
-    /// Adds the contribution of a row to the gradient of the bias table. `gradients` are those of the row's scores before
-    /// the softcap.
-    pub fn add_table_gradient(&self, gradients: &[f32], row: usize, terms: &ScoreTerms, table_gradient: &mut [f32]) {
+    /// Adds the contribution of a row to the gradient of the bias's parameters. `gradients` are those of the row's scores
+    /// before the transformation.
+    pub fn add_parameter_gradient(&self, gradients: &[f32], row: usize, terms: &ScoreTerms, sum: &mut [f32]) {
+        if !terms.needs_bias_gradient {
+            return;
+        }
         let mut column = 0;
         for tile in self.visible_tiles {
             let cells = &gradients[column..column + tile.num_keys];
-            terms.add_table_gradient(cells, self.first_query + row, tile.first_key, table_gradient);
+            terms.add_parameter_gradient(cells, self.first_query + row, tile.first_key, sum);
             column += tile.num_keys;
         }
     }

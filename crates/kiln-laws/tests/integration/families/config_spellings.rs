@@ -144,12 +144,24 @@ fn a_key_that_the_reference_uses_and_kiln_does_not_is_refused() {
 #[test]
 fn what_kiln_does_not_read_is_refused_by_its_right_name() {
     let refused = [
-        (json!({ "quantization_config": { "quant_method": "gptq", "bits": 4 } }), "weights quantized by gptq, 4 bits"),
-        (json!({ "quantization_config": { "load_in_4bit": true } }), "weights quantized by an unnamed method, 4 bits"),
-        (json!({ "rope_scaling": { "type": "dynamic", "factor": 2.0 } }), "rope_scaling.type: dynamic NTK scaling"),
+        (json!({ "quantization_config": { "quant_method": "hqq", "bits": 4 } }), "weights quantized by hqq, 4 bits"),
+        (
+            json!({ "quantization_config": { "quant_method": "gptq", "bits": 3 } }),
+            "quantization_config.bits: expected 4 or 8 bits",
+        ),
+        (json!({ "quantization_config": { "bits": 4 } }), "weights quantized by an unnamed method, 4 bits"),
+        (json!({ "rope_scaling": { "type": "dynamic" } }), "rope_scaling.factor: expected a number, found none"),
         (
             json!({ "rope_parameters": { "rope_type": "longrope" } }),
-            "rope_parameters.rope_type: LongRoPE (\"longrope\")",
+            "rope_parameters.short_factor: expected a list of numbers, found none",
+        ),
+        (
+            json!({ "rope_scaling": { "type": "longrope", "short_factor": 1.0, "long_factor": [1.0] } }),
+            "rope_scaling.short_factor: expected a list of numbers",
+        ),
+        (
+            json!({ "rope_scaling": { "type": "longrope", "short_factor": [1.0], "long_factor": [1.0] } }),
+            "rope_scaling.short_factor: expected 64 numbers, one for each pair of rotated dimensions of a head, found 1",
         ),
         (json!({ "rope_scaling": { "type": "ntk", "factor": 2.0 } }), "unsupported rotary scaling \"ntk\" of `llama`"),
         (json!({ "rope_scaling": { "type": "linear", "factor": "2.0" } }), "rope_scaling.factor: expected a number"),
@@ -173,7 +185,8 @@ fn what_kiln_does_not_read_is_refused_by_its_right_name() {
         let error = read("llama", keys).expect_err(text);
         assert!(error.contains(text), "{error}");
     }
-    for (kind, text) in [("su", "LongRoPE (\"su\")"), ("yarn", "LongRoPE (\"yarn\")"), ("linear", "of `phi3`")] {
+    let missing = "rope_scaling.short_factor: expected a list of numbers, found none";
+    for (kind, text) in [("su", missing), ("yarn", missing), ("linear", "of `phi3`"), ("dynamic", "of `phi3`")] {
         let error = read("phi3", json!({ "rope_scaling": { "type": kind, "factor": 2.0 } })).expect_err(kind);
         assert!(error.contains(text), "{error}");
     }

@@ -127,10 +127,10 @@ fn an_unknown_family_is_refused_with_the_nearest() {
 fn an_option_that_kiln_does_not_implement_is_refused_by_its_name() {
     let rope = |kind: &str| json!({ "rope_parameters": { "rope_type": kind, "factor": 2.0 } });
     let cases = [
-        (rope("dynamic"), "rope_parameters.rope_type"),
-        (rope("longrope"), "rope_parameters.rope_type"),
+        (rope("proportional"), "rope_parameters.rope_type"),
+        (rope("longrope"), "rope_parameters.short_factor"),
         (json!({ "hidden_act": "mish" }), "hidden_act"),
-        (json!({ "quantization_config": { "bits": 4 } }), "quantization_config"),
+        (json!({ "quantization_config": { "bits": 4 } }), "quantization_config.quant_method"),
         (json!({ "num_hidden_layers": 1u64 << 60 }), "num_hidden_layers"),
         (json!({ "num_hidden_layers": 1u64 << 27 }), "num_hidden_layers"),
         (json!({ "hidden_size": "wide" }), "hidden_size"),

@@ -15,13 +15,18 @@ use serde_json::{Map, Value as Json};
 use std::path::{Path, PathBuf};
 
 /// Models that GGUF stores: a fixture, and changes of its `config.json` to what llama.cpp implements.
-const STORED: &[(&str, &str)] = &[
+pub(super) const STORED: &[(&str, &str)] = &[
     ("hf/llama-biases", "{}"),
     ("hf/llama-llama3", r#"{ "hidden_act": "silu" }"#),
     ("hf/llama-yarn", "{}"),
     ("hf/mistral-tied", r#"{ "sliding_window": null }"#),
     ("hf/mixtral-experts", "{}"),
     ("hf/phi3-tied", "{}"),
+    (
+        "hf/phi3-tied",
+        r#"{ "original_max_position_embeddings": 4096, "max_position_embeddings": 8192, "rope_parameters": { "rope_type":
+        "longrope", "rope_theta": 400.0, "short_factor": [1.0, 1.25, 1.5], "long_factor": [1.5, 2.0, 3.0] } }"#,
+    ),
     ("hf/phi3-window", "{}"),
     ("hf/qwen2-tied", r#"{ "use_sliding_window": false, "layer_types": null }"#),
     ("hf/qwen3-heads", r#"{ "attention_bias": false }"#),
@@ -58,11 +63,22 @@ const STORED: &[(&str, &str)] = &[
     ),
     ("hf/deepseek_v3-plain", r#"{ "attention_bias": false, "rope_interleave": true }"#),
     ("hf/mamba2-biases", r#"{ "use_conv_bias": true, "use_bias": false, "expand": 2, "hidden_size": 12 }"#),
+    ("hf/lfm2-biases", r#"{ "conv_bias": false }"#),
+    ("hf/lfm2-mixed", r#"{ "head_dim": 4 }"#),
     ("hf/qwen2_moe-plain", r#"{ "norm_topk_prob": false, "tie_word_embeddings": false }"#),
     ("hf/mpt-clipped", r#"{ "attn_config": { "alibi": true, "clip_qkv": 0.5 } }"#),
     ("hf/mpt-slopes", "{}"),
     ("hf-encoders/bert-bare", "{}"),
     ("hf-encoders/roberta-masked", r#"{ "architectures": ["RobertaModel"] }"#),
+    ("hf-encoders/distilbert-masked", r#"{ "architectures": ["DistilBertModel"] }"#),
+    ("hf-encoders/distilbert-untied", r#"{ "architectures": ["DistilBertModel"] }"#),
+    ("hf-encoders/modernbert-bare", "{}"),
+    ("hf-encoders/modernbert-masked", r#"{ "architectures": ["ModernBertModel"] }"#),
+    (
+        "hf-encoders/modernbert-biases",
+        r#"{ "architectures": ["ModernBertModel"], "norm_bias": false, "attention_bias": false, "mlp_bias": false,
+        "num_hidden_layers": 5, "layer_types": null, "global_attn_every_n_layers": 2, "local_attention": 1 }"#,
+    ),
     ("hf-encoders/t5-gated", "{}"),
     ("hf-encoders/t5-tied", r#"{ "relative_attention_max_distance": 128 }"#),
     ("hf-encoders/mt5-untied", r#"{ "relative_attention_max_distance": 128 }"#),
@@ -76,6 +92,11 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("hf/starcoder2-window", "{}", "pattern"),
     ("hf/starcoder2-plain", "{}", "bias"),
     ("hf/llama-llama3", "{}", "activation"),
+    (
+        "hf/llama-biases",
+        r#"{ "rope_parameters": { "rope_type": "dynamic", "factor": 2.0 } }"#,
+        "rotary.scaling.dynamic",
+    ),
     ("hf/qwen3-heads", "{}", "heads.bias"),
     ("hf/qwen3_moe-plain", r#"{ "attention_bias": false }"#, "norm_topk_prob"),
     ("hf/qwen3_moe-mixed", r#"{ "attention_bias": false, "norm_topk_prob": true }"#, "parts"),
@@ -93,11 +114,28 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("hf/deepseek_v3-groups", r#"{ "rms_norm_eps": 1e-6 }"#, "attention_factor"),
     ("hf/deepseek_v3-plain", r#"{ "attention_bias": false }"#, "interleaved"),
     ("hf/mamba2-groups", r#"{ "time_step_limit": [0.01, 0.5] }"#, "time_step_limit"),
+    ("hf/lfm2-biases", "{}", "gated_convolution.bias"),
+    ("hf/lfm2-mixed", "{}", "heads.head_dim"),
+    ("hf/lfm2-mixed", r#"{ "head_dim": 4, "conv_L_cache": 1 }"#, "shortconv.l_cache"),
+    ("hf/lfm2-biases", r#"{ "layer_types": ["full_attention", "full_attention"] }"#, "layers of both kinds"),
+    ("hf/lfm2-biases", r#"{ "conv_bias": false, "layer_types": ["conv", "conv"] }"#, "layers of both kinds"),
     ("hf/qwen2_moe-mixed", r#"{ "norm_topk_prob": false, "tie_word_embeddings": false }"#, "parts"),
     ("hf/mpt-clipped", "{}", "scale"),
     ("hf/opt-before", "{}", "`opt`"),
     ("hf/gptj-half", "{}", "`gptj`"),
     ("hf-encoders/bert-masked", "{}", "head.transform.dense.weight"),
+    ("hf-encoders/distilbert-masked", "{}", "head.transform.dense.weight"),
+    (
+        "hf-encoders/distilbert-masked",
+        r#"{ "architectures": ["DistilBertModel"], "activation": "relu" }"#,
+        "activation",
+    ),
+    ("hf-encoders/modernbert-masked", "{}", "head.transform.dense.weight"),
+    ("hf-encoders/modernbert-bare", r#"{ "norm_bias": true }"#, "norm.layer.bias"),
+    ("hf-encoders/modernbert-bare", r#"{ "attention_bias": true }"#, "heads.bias"),
+    ("hf-encoders/modernbert-bare", r#"{ "mlp_bias": true }"#, "gated_mlp.bias"),
+    ("hf-encoders/modernbert-bare", r#"{ "hidden_activation": "relu" }"#, "gated_mlp.activation"),
+    ("hf-encoders/electra-masked", "{}", "`electra`"),
     (
         "hf-encoders/mt5-tied",
         r#"{ "dense_act_fn": "gelu_new", "feed_forward_proj": "gated-gelu" }"#,
@@ -106,16 +144,16 @@ const REFUSED: &[(&str, &str, &str)] = &[
 ];
 
 /// A model of a fixture's shape with random weights.
-struct Case {
-    name: String,
+pub(super) struct Case {
+    pub name: String,
     config_json: Json,
-    family: &'static Family,
-    config: ModelConfig,
-    model: Model,
+    pub family: &'static Family,
+    pub config: ModelConfig,
+    pub model: Model,
 }
 
 impl Case {
-    fn new(fixture: &str, changes: &str) -> Self {
+    pub fn new(fixture: &str, changes: &str) -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(fixture);
         let text = std::fs::read(folder.join("config.json")).unwrap();
         let mut given: Map<String, Json> = serde_json::from_slice(&text).unwrap();
@@ -132,7 +170,7 @@ impl Case {
         Self { name, config_json, family, config, model }
     }
 
-    fn write(&self, dtype: WeightDtype) -> Result<Vec<u8>, String> {
+    pub fn write(&self, dtype: WeightDtype) -> Result<Vec<u8>, String> {
         self.write_model(&self.model, dtype)
     }
 
@@ -177,7 +215,7 @@ fn is_untold(path: &str) -> bool {
     [".dropout", ".router_aux_loss_coef", "position.learned.offset"].iter().any(|end| path.ends_with(end))
 }
 
-fn file(bytes: &[u8]) -> GgufFile<&[u8]> {
+pub(super) fn file(bytes: &[u8]) -> GgufFile<&[u8]> {
     GgufFile::from_bytes("x.gguf".as_ref(), bytes).unwrap()
 }
 

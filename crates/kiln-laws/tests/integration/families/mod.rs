@@ -8,6 +8,7 @@ mod dtypes;
 mod encoders;
 mod experts;
 mod gguf;
+mod gguf_rows;
 mod gradients;
 mod guide;
 mod minilm;

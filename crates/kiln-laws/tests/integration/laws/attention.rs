@@ -10,6 +10,7 @@ use kiln_laws::{device, fixture::Fixture, layouts};
 use kiln_nn::{Context, context::KeySource};
 use kiln_spec::{Direction, Layout, Pattern, TokenMark, plan::CachePolicy};
 use proptest::{collection::vec, prelude::*, sample::select};
+use std::sync::Arc;
 
 /// PyTorch in f64, stored in f64: what is left is the order of additions.
 const EXACT: f64 = 1e-12;
@@ -50,7 +51,7 @@ struct Case {
     key: Tensor<4>,
     value: Tensor<4>,
     block_mask: BlockMask,
-    score: Score,
+    score: Arc<dyn Score>,
 }
 
 impl Case {
@@ -73,7 +74,7 @@ impl Case {
 fn check(file: &Fixture, groups: &str, mask: &str, sight: &BlockMask, softcap: Option<f64>) {
     let device = device().autodiff();
     let input = |name: &str| file.tensor::<4>(name, &device).require_grad();
-    let score = Score::Softmax(Softmax { softcap, ..Softmax::default() });
+    let score = Arc::new(Softmax { softcap, ..Softmax::default() });
     let [query, key, value] = [input("q"), input(&format!("{groups}.k")), input(&format!("{groups}.v"))];
     let case = Case { query, key, value, block_mask: sight.clone(), score };
     let name = |what: &str| format!("{groups}.{mask}.{}.{what}", if softcap.is_some() { "softcap" } else { "plain" });
@@ -111,7 +112,7 @@ fn the_fixture_detects_another_window_softcap_or_scale() {
     let wrong = |query: Tensor<4>, before: u32, softcap| {
         let sight =
             block_mask(&Pattern::window(before, 0), &Layout::from_offsets(&[0, 0], &[SEQ; 2], SEQ, Direction::Causal));
-        let score = Score::Softmax(Softmax { softcap, ..Softmax::default() });
+        let score = Arc::new(Softmax { softcap, ..Softmax::default() });
         let case = Case { query, key: key.clone(), value: value.clone(), block_mask: sight, score };
         max_abs_diff(&case.attend(Kernel::Reference, false).out, &input("g2.window.plain.output"))
     };
@@ -131,17 +132,15 @@ fn case() -> impl Strategy<Value = Case> {
     let sizes = (1usize..3, 1usize..4, 1usize..4, select(vec![DType::F32, DType::F64]));
     (layouts::layout(), layouts::pattern(), sizes).prop_flat_map(|(layout, pattern, (groups, group, width, dtype))| {
         let (rows, seq) = (layout.batch_size(), layout.sequence_length());
-        let softcap = proptest::option::of(0.5f64..4.0)
-            .prop_map(|softcap| Score::Softmax(Softmax { softcap, ..Softmax::default() }));
         let query = random_tensor([rows, groups * group, seq, width], dtype);
         let key = random_tensor([rows, groups, seq, width], dtype);
         let value = random_tensor([rows, groups, seq, width], dtype);
-        (query, key, value, softcap).prop_map(move |(query, key, value, score)| Case {
+        (query, key, value).prop_map(move |(query, key, value)| Case {
             query,
             key,
             value,
             block_mask: block_mask(&pattern, &layout),
-            score,
+            score: Arc::new(Softmax::default()),
         })
     })
 }
@@ -182,7 +181,7 @@ proptest! {
         let attend = |causal, kernel| {
             let mut sight = BlockMask::from_dense(DenseMask { mask: mask.clone(), has_visible_key: None });
             sight.is_causal = causal;
-            let score = Score::default();
+            let score = Arc::new(Softmax::default());
             let case = Case { query: query.clone(), key: key.clone(), value: value.clone(), block_mask: sight, score };
             case.attend(kernel, false).out
         };
@@ -231,7 +230,7 @@ fn tiled_attention_equals_the_reference() {
             key: key.clone(),
             value: value.clone(),
             block_mask: sight,
-            score: Score::default(),
+            score: Arc::new(Softmax::default()),
         };
         let [reference, builtin] = [Kernel::Reference, Kernel::Builtin].map(|kernel| case.attend(kernel, false).out);
         assert_close(&reference, &builtin, 1e-5);

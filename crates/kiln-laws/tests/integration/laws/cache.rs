@@ -4,7 +4,7 @@ use kiln_infer::{block_on, equivalence};
 use kiln_laws::{device, parameters::to_f64, strategies};
 use kiln_models::{Model, ModelConfig};
 use kiln_nn::State;
-use kiln_spec::{Direction, plan::CachePolicy};
+use kiln_spec::{Direction, pages::PAGE_SIZE, plan::CachePolicy};
 
 const WIDTH: usize = 8;
 
@@ -24,42 +24,44 @@ fn document(length: usize) -> Vec<u32> {
     (0..length).map(|i| (i * 7 % strategies::VOCAB) as u32).collect()
 }
 
-/// Keys held after each of `length` tokens, one row, one token per step.
-fn cached_bytes(model: &Model, length: usize) -> Vec<usize> {
+/// Pages held after each of `length` tokens, one row, one token per step.
+fn cached_pages(model: &Model, length: usize) -> Vec<usize> {
     let mut state = State::new(1);
     let step = |id: u32| {
         state = model.step(&[id as i32], &[1], Direction::Causal, std::mem::take(&mut state)).1;
-        state.bytes() / (2 * WIDTH * 4)
+        // Keys and values of two heads, whose width of 4 is padded to 16.
+        state.bytes() / (PAGE_SIZE * 2 * 2 * 16 * 4)
     };
     document(length).into_iter().map(step).collect()
 }
 
-/// A pattern, what its cache keeps, and keys held after 3, 8 and 20 tokens.
+/// A pattern, what its cache keeps, and pages of 64 keys held after 3, 64 and 200 tokens. After 200 tokens, pages 0, 1 and 2 are
+/// full and page 3 is begun. No snapshot is taken before 256 tokens.
 const PATTERNS: [(&str, CachePolicy, [usize; 3]); 6] = [
-    ("\"global\"", CachePolicy::All, [3, 8, 20]),
-    ("{ window = { before = 4 } }", CachePolicy::Last(5), [3, 5, 5]),
-    ("{ blocks = { size = 3, before = 1 } }", CachePolicy::Last(6), [3, 6, 6]),
-    ("{ global_tokens = { first = 2 } }", CachePolicy::FirstAndLast { first: 2, last: 0 }, [2, 2, 2]),
+    ("\"global\"", CachePolicy::All, [1, 1, 4]),
+    ("{ window = { before = 4 } }", CachePolicy::Last(5), [1, 1, 1]),
+    ("{ blocks = { size = 3, before = 1 } }", CachePolicy::Last(6), [1, 1, 1]),
+    ("{ global_tokens = { first = 2 } }", CachePolicy::FirstAndLast { first: 2, last: 0 }, [1, 1, 2]),
     (
         "{ or = [{ global_tokens = { first = 2 } }, { window = { before = 2 } }] }",
         CachePolicy::FirstAndLast { first: 2, last: 3 },
-        [3, 5, 5],
+        [1, 1, 2],
     ),
-    ("{ and = [{ strided = { stride = 2 } }, { window = { before = 6 } }] }", CachePolicy::Last(7), [3, 7, 7]),
+    ("{ and = [{ strided = { stride = 2 } }, { window = { before = 6 } }] }", CachePolicy::Last(7), [1, 1, 1]),
 ];
 
 #[test]
 fn a_cache_keeps_the_keys_that_later_tokens_see() {
-    for (pattern, keep, keys) in PATTERNS {
+    for (pattern, keep, pages) in PATTERNS {
         let model = model(pattern);
         let part = model.blocks()[0].parts().next().expect("attention").1;
         assert_eq!(part.pattern().map(CachePolicy::for_pattern), Some(keep), "{pattern}");
-        let held = cached_bytes(&model, 20);
-        assert_eq!([3, 8, 20].map(|length| held[length - 1]), keys, "{pattern}");
+        let held = cached_pages(&model, 200);
+        assert_eq!([3, 64, 200].map(|length| held[length - 1]), pages, "{pattern}");
     }
 }
 
-/// One row and rows of one length: nothing stands in the way of dropping. Rows of two lengths: all is kept.
+/// One row, rows of one length and rows of two lengths.
 #[test]
 fn evicted_keys_change_no_output() {
     for (pattern, ..) in PATTERNS {

@@ -79,6 +79,32 @@ const REFUSED: &[(&str, &str, &str)] = &[
         "position.rotary.scaling.yarn.original_max_position_embeddings",
         "at least 1 token",
     ),
+    (
+        "position = { rotary = { scaling = { dynamic = { factor = 0.0, original_max_position_embeddings = 8 } } } }",
+        "position.rotary.scaling.dynamic.factor",
+        "at least 1",
+    ),
+    (
+        "position = { rotary = { scaling = { longrope = { factor = 2.0, original_max_position_embeddings = 1, short_factor = [1.0], \
+         long_factor = [1.0] } } } }",
+        "position.rotary.scaling.longrope.original_max_position_embeddings",
+        "at least 2 tokens",
+    ),
+    (
+        "position = { rotary = { scaling = { longrope = { factor = 2.0, original_max_position_embeddings = 8, short_factor = [1.0], \
+         long_factor = [0.0] } } } }",
+        "position.rotary.scaling.longrope.long_factor",
+        "above 0",
+    ),
+    ("position = { xpos = { theta = 1.0 } }", "position.xpos.theta", "above 1"),
+    ("position = { xpos = { scale_base = -1.0 } }", "position.xpos.scale_base", "above 0"),
+    ("position = { xpos = { scale_base = 1e-3 } }", "position.xpos.scale_base", "32-bit"),
+    ("position = { cope = { npos_max = 1 } }", "position.cope.npos_max", "2 to 65536"),
+    (
+        "position = 'cope'\nblocks = [{ sublayers = [{ parts = [{ attention = { position = 'none' } }] }] }]",
+        "position.cope",
+        "no attention part uses",
+    ),
     ("hidden = 7\nposition = 'sinusoidal'", "position.sinusoidal", "even"),
     ("position = { sinusoidal = { theta = 0.0 } }", "position.sinusoidal.theta", "above 1"),
     ("stack = 'encoder'\nvisibility = 'prefix'", "visibility", "must be `bidirectional`"),
@@ -271,6 +297,15 @@ const PARTS: &[(&str, &str, &str)] = &[
         "prefix of 1",
     ),
     ("{ attention = { position = 'sinusoidal' } }", "attention.position", "added to the embeddings"),
+    ("{ attention = { score = { top_k = { k = 0 } } } }", "attention.score.top_k.k", "at least 1 key"),
+    ("{ attention = { score = 'talking_heads', source = 'segments' } }", "attention.score", "compare all keys"),
+    ("{ attention = { position = { cope = { head_dim = 3 } } } }", "attention.projection.heads.head_dim", "width 3"),
+    (
+        "{ attention = { position = { rotary = { scaling = { longrope = { factor = 2.0, original_max_position_embeddings = 8, \
+         short_factor = [1.0], long_factor = [1.0] } } } } } }",
+        "attention.projection.heads.head_dim",
+        "for each of the",
+    ),
     (
         "{ attention = { position = { alibi = { alibi_bias_max = -1.0 } } } }",
         "attention.position.alibi.alibi_bias_max",

@@ -69,7 +69,8 @@ fn mixture(capacity: f64, gate: RouterGate) -> DepthConfig {
 }
 
 fn with_depth_rule(config: &ModelConfig, depth: &DepthConfig) -> ModelConfig {
-    let mut config = ModelConfig { dropout: 0.0, ..config.clone() };
+    // A layer that others read can't have a depth rule.
+    let mut config = ModelConfig { dropout: 0.0, ..strategies::without_links(config) };
     strategies::all_blocks(&mut config).for_each(|block| block.depth = depth.clone());
     config
 }

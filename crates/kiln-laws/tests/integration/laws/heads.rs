@@ -20,13 +20,13 @@ use proptest::prelude::*;
 const EXACT: f64 = 1e-10;
 
 /// Every attention of the model, by the block that it is made in, each made of plain heads and
-/// without a table for so many.
+/// without a table for so many, or for their width.
 fn heads(config: &mut ModelConfig) -> impl Iterator<Item = &mut MultiHeadProjectionConfig> {
     let parts = config.blocks.iter_mut().flat_map(|b| &mut b.sublayers).flat_map(|s| &mut s.parts);
     parts.filter_map(|part| match part {
         PartConfig::Attention(attention) => {
             attention.source = AttentionSource::default();
-            attention.position.take_if(|position| matches!(position, PositionConfig::T5(_)));
+            attention.position.take_if(|p| matches!(p, PositionConfig::T5(_) | PositionConfig::Cope(_)));
             if !matches!(attention.projection, ProjectionConfig::Heads(_)) {
                 attention.projection = ProjectionConfig::Heads(MultiHeadProjectionConfig {
                     head_dim: Some(4),

@@ -113,7 +113,7 @@ fn a_kernel_that_no_layer_uses_is_not_compared() {
     let softmax = attention("\"global\"", Visibility::Causal);
     assert!([Kernel::Builtin, Kernel::Fused].iter().all(|kernel| compare(&softmax, *kernel).is_some()));
     let text = "vocab = 11\nhidden = 8\nblocks = [{ sublayers = [{ parts = [PART] }] }]";
-    for part in ["{ attention = { score = 'sigmoid', projection = { heads = { heads = 2 } } } }", "'gla'"] {
+    for part in ["{ attention = { score = 'talking_heads', projection = { heads = { heads = 2 } } } }", "'gla'"] {
         let mut config: ModelConfig = kiln_spec::config::parse(&text.replace("PART", part), None).expect("legal");
         config.resolve();
         for kernel in [Kernel::Builtin, Kernel::Fused] {

@@ -1,6 +1,7 @@
 //! Laws of single components and of whole models.
 
 mod attention;
+mod attention_variants;
 mod batches;
 mod cache;
 mod configs;
@@ -17,6 +18,8 @@ mod heads;
 mod identities;
 mod junctions;
 mod latent;
+mod layer_formulas;
+mod length_scaling;
 mod mixers;
 mod names;
 mod norms;
@@ -27,6 +30,10 @@ mod probes;
 mod recompute;
 mod reference_models;
 mod rotary;
+mod rows;
 mod scores;
+mod shared_layers;
 mod stacks;
+mod streams;
 mod transformer;
+mod xpos;

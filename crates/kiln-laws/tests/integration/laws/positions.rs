@@ -3,7 +3,7 @@
 use burn::tensor::{DType, Tensor, TensorData};
 use kiln_infer::{block_on, equivalence};
 use kiln_kernels::{
-    attention::BiasKind,
+    attention::{Buckets, DistanceFunction, Slopes},
     rotary::{self, RotaryPairing},
     testing::{assert_close, max_abs_diff, to_f64_vec},
 };
@@ -62,7 +62,7 @@ fn slopes_equal_those_of_bloom() {
             );
         }
     }
-    assert_eq!(BiasKind::Slope.index_and_factor(-5), (0, -5.0));
+    assert_eq!(Slopes.index_and_factor(-5), (0, -5.0));
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn buckets_equal_those_of_t5() {
     let file = Fixture::open("positions");
     for (both, side) in [(false, "behind"), (true, "both")] {
         for (buckets, most) in [(32usize, 128usize), (12, 20)] {
-            let of = BiasKind::Buckets(Arc::new(t5::bucket_table(buckets, most, both)));
+            let of = Buckets(Arc::new(t5::bucket_table(buckets, most, both)));
             let found: Vec<f64> = (-512..=512).map(|distance| of.index_and_factor(distance).0 as f64).collect();
             assert_eq!(found, file.values(&format!("t5.{side}.{buckets}.{most}")).1, "{side} {buckets} {most}");
         }
@@ -97,7 +97,7 @@ fn scaled_frequencies_equal_those_of_hugging_face() {
         ("yarn_narrow", yarn(16.0, 2.0)),
     ];
     for (name, scaling) in all {
-        let (found, factor) = scaling.scaled_frequencies(10_000.0, 16);
+        let (found, factor) = scaling.scaled_frequencies(10_000.0, 16, 0);
         let expected = file.values(&format!("rope.{name}")).1;
         assert!(found.iter().zip(&expected).all(|(a, b)| (f64::from(*a) / b - 1.0).abs() < 1e-6), "{name}: {found:?}");
         let right = if name.starts_with("yarn") { file.values("rope.yarn_factor").1[0] } else { 1.0 };
@@ -110,7 +110,7 @@ fn interleaved_pairs_rotate_as_in_the_paper() {
     let file = Fixture::open("positions");
     let x = file.tensor::<4>("neighbours.x", &device());
     let at = file.values("neighbours.positions").1;
-    let frequencies = RotaryScaling::default().scaled_frequencies(10_000.0, 4).0;
+    let frequencies = RotaryScaling::default().scaled_frequencies(10_000.0, 4, 0).0;
     let angles: Vec<f64> = at.iter().flat_map(|p| frequencies.iter().map(move |f| p * f64::from(*f))).collect();
     let angles = Tensor::<4>::from_data(TensorData::new(angles, [1, 1, 5, 4]), (&device(), DType::F64));
     let turned = |pairs| rotary::apply_rotary(x.clone(), angles.clone().cos(), angles.clone().sin(), pairs);

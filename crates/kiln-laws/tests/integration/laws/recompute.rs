@@ -57,23 +57,75 @@ fn loss_and_gradients(
     (values, gradients)
 }
 
+/// Whether gradient checkpointing changes no bit of losses and gradients, in f32 and f64.
+fn check_recomputed(config: &ModelConfig, rows: &DocumentRows, is_frozen: bool) -> Result<(), TestCaseError> {
+    let single = Model::init(config, 6, &device().autodiff());
+    for model in [to_f64(single.clone()), single] {
+        let model = if is_frozen { without_embedding(model) } else { model };
+        let off = loss_and_gradients(&model, rows, KEY, None);
+        let on = loss_and_gradients(&model, rows, KEY, Some(GradientSink::default()));
+        prop_assert_eq!(&off.0, &on.0);
+        prop_assert!(off.1.keys().eq(on.1.keys()), "{:?} {:?}", off.1.keys(), on.1.keys());
+        for (name, gradient) in &off.1 {
+            prop_assert!(*gradient == on.1[name], "{}: {}", name, max_abs_diff(gradient, &on.1[name]));
+        }
+    }
+    Ok(())
+}
+
+/// Deep stacks whose layers read what earlier ones publish, with parameters that many layers share: the order of their gradients
+/// shows a change of the graph.
+const SHARED_LAYERS: &[&str] = &[
+    // A T5 table that all layers read, without any other sharing.
+    "position = 't5'\nblocks = [{ repeat = 5, sublayers = [{ parts = ['attention'] }, { parts = ['gated_mlp'] }] }]",
+    // Keys and values of a layer in the middle, for two layers further up.
+    "position = 't5'\nblocks = [{ repeat = 3, sublayers = [{ parts = ['attention'] }, { parts = ['gated_mlp'] }] }, \
+     { repeat = 2, sublayers = [{ parts = [{ attention = { source = 'shared' } }] }, { parts = ['mlp'] }] }, \
+     { sublayers = [{ parts = ['attention'] }] }, \
+     { sublayers = [{ parts = [{ attention = { source = { shared = { block = 1 } } } }] }] }]",
+    "position = 't5'\nblocks = [{ repeat = 5, sublayers = [{ parts = [{ attention = { value_residual = {} } }] }, { parts = \
+     ['gated_mlp'] }] }]",
+    // A pair in each block, and parallel parts of which one reads the other.
+    "blocks = [{ repeat = 3, sublayers = [{ parts = ['attention'] }, { parts = [{ attention = { source = 'shared' } }] }, \
+     { parts = ['attention', { attention = { source = 'shared' } }, 'mlp'] }] }]",
+    // Both, several streams, and blocks that may be skipped.
+    "residual_streams = { hyper_connections = { expansion_rate = 4 } }\nblocks = [{ repeat = 2, sublayers = [{ parts = \
+     [{ attention = { value_residual = {} } }] }] }, { repeat = 2, depth = 'layer_drop', sublayers = [{ parts = [{ attention = { \
+     source = 'shared' } }] }, { parts = ['mlp'] }] }, { depth = { mixture_of_depths = { capacity = 0.5 } }, sublayers = [{ parts \
+     = ['attention'] }] }, { sublayers = [{ parts = [{ attention = { value_residual = {} } }] }] }]",
+    // An encoder-decoder: its memory has many readers too.
+    "stack = 'encoder-decoder'\nposition = 't5'\nblocks = [{ repeat = 2, sublayers = [{ parts = ['attention'] }, { parts = [{ \
+     attention = { source = 'cross' } }] }] }, { repeat = 3, sublayers = [{ parts = [{ attention = { source = 'shared' } }] }, { \
+     parts = [{ attention = { source = 'cross' } }] }, { parts = ['mlp'] }] }]",
+    // The same with values of a layer that is not in the first block.
+    "stack = 'encoder-decoder'\nposition = 't5'\nblocks = [{ sublayers = [{ parts = [{ attention = { source = 'cross' } }] }] }, \
+     { repeat = 3, sublayers = [{ parts = [{ attention = { value_residual = {} } }] }, { parts = [{ attention = { source = \
+     'cross' } }] }] }]\nencoder = { blocks = [{ sublayers = [{ parts = ['attention'] }] }] }",
+];
+
+#[test]
+fn recomputed_blocks_that_read_other_blocks_equal_stored_ones() {
+    for text in SHARED_LAYERS {
+        let read = kiln_spec::config::parse(&format!("vocab = 11\nhidden = 8\n{text}"), None);
+        let mut config: ModelConfig = read.unwrap_or_else(|error| panic!("{text}: {error}"));
+        config.check("model").unwrap_or_else(|error| panic!("{text}: {error}"));
+        config.resolve();
+        let documents = [vec![1, 2, 3, 4, 5, 6, 7], vec![3, 1, 4, 1], vec![9, 8, 7, 6, 5, 4]];
+        for (dropout, is_frozen) in [(0.0, false), (0.3, false), (0.0, true)] {
+            let config = ModelConfig { dropout, ..config.clone() };
+            let rows = DocumentRows::padded(&documents, strategies::direction(&config), 1);
+            check_recomputed(&config, &rows, is_frozen).unwrap_or_else(|error| panic!("{text}: {error}"));
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn recomputed_blocks_equal_stored_ones(config in strategies::model(), documents in strategies::documents(), dropout in 0u8..2, frozen in 0u8..2) {
         let config = ModelConfig { dropout: 0.3 * f64::from(dropout), ..config };
         let rows = DocumentRows::padded(&documents, strategies::direction(&config), 1);
-        let single = Model::init(&config, 6, &device().autodiff());
-        for model in [to_f64(single.clone()), single] {
-            let model = if frozen == 1 { without_embedding(model) } else { model };
-            let off = loss_and_gradients(&model, &rows, KEY, None);
-            let on = loss_and_gradients(&model, &rows, KEY, Some(GradientSink::default()));
-            prop_assert_eq!(&off.0, &on.0);
-            prop_assert!(off.1.keys().eq(on.1.keys()), "{:?} {:?}", off.1.keys(), on.1.keys());
-            for (name, gradient) in &off.1 {
-                prop_assert!(*gradient == on.1[name], "{}: {}", name, self::max_abs_diff(gradient, &on.1[name]));
-            }
-        }
+        check_recomputed(&config, &rows, frozen == 1)?;
     }
 }
 

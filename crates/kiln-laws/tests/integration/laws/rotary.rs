@@ -5,7 +5,7 @@ use kiln_kernels::testing::{assert_close, to_f64_vec};
 use kiln_laws::{device, fixture::Fixture};
 use kiln_nn::{
     BuildContext, Context, Initializer,
-    position::{Position, PositionConfig, RotaryEmbeddingConfig},
+    position::{Position, PositionConfig, RotaryEmbeddingConfig, Side},
 };
 use kiln_spec::{Direction, Layout, TokenMark};
 use proptest::{array::uniform6, prelude::*};
@@ -28,18 +28,19 @@ fn values_equal_those_of_llama() {
     let positions: Vec<i32> = file.values("positions").1.into_iter().map(|p| p as i32).collect();
     let x = file.tensor::<4>("x", &device());
     for theta in [10_000.0, 500.0] {
-        let turned = rotary(theta).rotate(x.clone(), &mut Context::new(&layout_at(&positions, 7), &device()));
+        let turned =
+            rotary(theta).transform(Side::Query, x.clone(), &mut Context::new(&layout_at(&positions, 7), &device()));
         // Llama computes in f32.
         assert_close(&turned, &file.tensor(&format!("theta_{theta}.output"), &device()), 2e-6);
     }
-    let other = rotary(9_000.0).rotate(x, &mut Context::new(&layout_at(&positions, 7), &device()));
+    let other = rotary(9_000.0).transform(Side::Query, x, &mut Context::new(&layout_at(&positions, 7), &device()));
     assert!(kiln_kernels::testing::max_abs_diff(&other, &file.tensor("theta_10000.output", &device())) > 1e-3);
 }
 
 /// One head's vector of six numbers, turned to a position.
 fn rotated(theta: f64, x: [f64; 6], position: i32) -> Vec<f64> {
     let x = Tensor::<4>::from_data(TensorData::new(x.to_vec(), [1, 1, 1, 6]), (&device(), DType::F64));
-    to_f64_vec(&rotary(theta).rotate(x, &mut Context::new(&layout_at(&[position], 1), &device())))
+    to_f64_vec(&rotary(theta).transform(Side::Query, x, &mut Context::new(&layout_at(&[position], 1), &device())))
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {

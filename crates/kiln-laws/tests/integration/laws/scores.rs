@@ -2,13 +2,14 @@
 
 use burn::tensor::Tensor;
 use kiln_kernels::{
-    attention::{AttentionCall, Score, Sigmoid, attend},
+    attention::{AttentionCall, Score, Sigmoid, Softmax, attend},
     planner::Kernel,
     testing::{assert_close, max_abs_diff},
 };
 use kiln_laws::{device, fixture::Fixture};
 use kiln_nn::{Context, context::KeySource, part::attention::epilogue};
 use kiln_spec::{Direction, Layout, Pattern, plan::CachePolicy};
+use std::sync::Arc;
 
 /// Sums of six products of numbers up to ten, in f64.
 const EXACT: f64 = 1e-6;
@@ -20,7 +21,7 @@ impl AttentionInputs {
         Self(["q", "k", "v"].map(|name| file.tensor::<4>(name, &device().autodiff()).require_grad()))
     }
 
-    fn call(&self, score: Score, log_sum: bool) -> AttentionCall {
+    fn call(&self, score: Arc<dyn Score>, log_sum: bool) -> AttentionCall {
         let layout = Layout::from_offsets(&[0, 0], &[6, 6], 6, Direction::Causal);
         let sight =
             Context::new(&layout, &device()).block_mask(&Pattern::default(), KeySource::OwnStream(CachePolicy::All));
@@ -53,7 +54,7 @@ fn a_sink_equals_that_of_gpt_oss() {
     let file = Fixture::open("scores");
     let sides = AttentionInputs::open(&file);
     let sinks = file.tensor::<1>("sinks", &device().autodiff()).require_grad();
-    let all = || attend(Kernel::Reference, sides.call(Score::default(), true), None);
+    let all = || attend(Kernel::Reference, sides.call(Arc::new(Softmax::default()), true), None);
     sides.check(&file, "sink", epilogue::apply_sink(all(), sinks.clone()));
     let out = epilogue::apply_sink(all(), sinks.clone());
     let gradients = (out.clone() * file.tensor::<4>("cotangent", &device().autodiff())).sum().backward();
@@ -66,7 +67,7 @@ fn a_sigmoid_weight_does_not_depend_on_other_keys() {
     let file = Fixture::open("scores");
     let sides = AttentionInputs::open(&file);
     for (name, bias) in [("sigmoid", Some(-1.5)), ("sigmoid_by_keys", None)] {
-        let call = sides.call(Score::Sigmoid(Sigmoid { bias }), false);
+        let call = sides.call(Arc::new(Sigmoid { bias }), false);
         sides.check(&file, name, attend(Kernel::Reference, call, None).out);
     }
 }

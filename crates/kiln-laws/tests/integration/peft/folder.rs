@@ -4,13 +4,20 @@
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use kiln_infer::block_on;
 use kiln_laws::{device, fixture::Fixture, loss::DocumentRows, max_abs_diff, parameters};
-use kiln_models::{Model, StateDict, for_each_param, hf::Family, tensors::TensorSource};
-use kiln_nn::{Context, adapter::AdapterSpec};
+use kiln_models::{
+    Model, StateDict, for_each_param,
+    hf::Family,
+    tensors::{InMemoryTensors, TensorSource},
+};
+use kiln_nn::{
+    Context,
+    adapter::{AdaLoraConfig, AdapterSpec},
+};
 use kiln_peft::{detach, merge, set_active, set_enabled, set_weights};
 use kiln_pretrained::files;
 use kiln_pretrained::peft_format::{self, AdapterExport};
 use kiln_spec::Direction;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     fs,
@@ -25,7 +32,9 @@ const EXACT: f64 = 1e-5;
 const F32_TOLERANCE: f64 = 2.5e-5;
 
 /// The cases of one folder: every method and every kind of layer.
-const CASES: [&str; 21] = [
+const CASES: [&str; 23] = [
+    "adalora",
+    "adalora-gpt2",
     "dora",
     "dora-embedding",
     "dora-gpt2",
@@ -239,11 +248,25 @@ fn gradients_equal_those_of_peft() {
             let (shape, wanted) = fixture.values(&format!("gradient.{name}"));
             let gradient = written.get(&name).unwrap_or_else(|| panic!("{case}: {name}: {:?}", written.keys()));
             assert_eq!(gradient.shape().to_vec(), shape, "{case}: {name}");
-            let size = wanted.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
+            // A module without singular values has no elements.
+            let size = wanted.iter().fold(f64::MIN_POSITIVE, |most: f64, x| most.max(x.abs()));
             let far = max_abs_diff(&gradient.iter::<f64>().collect::<Vec<_>>(), &wanted) / size;
             assert!(far <= EXACT, "{case}: {name}: {far:e}");
         }
     }
+}
+
+/// The loss that keeps the matrices near orthogonal, with all of their columns.
+#[test]
+fn the_regularization_equals_that_of_peft() {
+    let fixture = Fixture::open("peft/adalora-gpt2/expected");
+    let adapted = parameters::to_f64(load_adapted("adalora-gpt2", &device().autodiff()).model);
+    let losses = adapted.adapter_losses();
+    let [loss] = &losses[..] else { panic!("one loss, found {}", losses.len()) };
+    assert_eq!((loss.name.as_str(), loss.weight), ("adalora.orthogonality", 0.25));
+    let (found, wanted) = (to_vec(loss.value.clone().inner())[0], fixture.values("orthogonality").1[0]);
+    assert!(wanted > 0.1 && (found / wanted - 1.0).abs() <= EXACT, "{found} {wanted}");
+    assert!(set_enabled(&adapted, false).adapter_losses().is_empty() && detach(&adapted).adapter_losses().is_empty());
 }
 
 #[test]
@@ -321,4 +344,49 @@ fn parameters_have_the_names_of_their_family() {
             .unwrap();
     assert!(values.keys().all(|name| name.starts_with("base_model.model.encoder.layer.")), "{values:?}");
     assert_eq!(config["task_type"], Value::Null);
+}
+
+#[test]
+fn what_adalora_cannot_honour_is_refused_by_name() {
+    let folder = fixtures().join("peft/adalora");
+    let config: Value = serde_json::from_slice(&fs::read(folder.join("adapter_config.json")).unwrap()).unwrap();
+    let tensors = files::SafeTensorsFiles::open(&[folder.join("adapter_model.safetensors")]).unwrap();
+    let (model, family) = load_base("llama-biases", &device());
+    let k = "model.layers.0.self_attn.k_proj.lora_E";
+    for (key, value, part) in [
+        ("use_rslora", json!(true), "ignores"),
+        ("use_dora", json!(true), "DoRA"),
+        ("alpha_pattern", json!({ "k_proj": 3 }), "ignores"),
+        ("target_parameters", json!(["mlp.experts"]), "parameters"),
+        ("rank_pattern", json!({ k: 3 }), "a list of true and false"),
+        ("rank_pattern", json!({ k: [true] }), "expected 4 flags"),
+        ("rank_pattern", json!({ "k_proj": [true] }), "`.lora_E`"),
+    ] {
+        let mut changed = config.clone();
+        changed[key] = value;
+        let said = peft_format::read_adapters(&model, Some(family), &changed, &tensors).expect_err(key).to_string();
+        assert!(said.contains(&format!("adapter_config.json: {key}")) && said.contains(part), "{said}");
+    }
+    // Masks that do not fit the tensors.
+    let mut changed = config;
+    changed["rank_pattern"] = json!({});
+    let said = peft_format::read_adapters(&model, Some(family), &changed, &tensors).expect_err("shapes").to_string();
+    assert!(said.contains("v_proj.lora_E: expected [4, 1], found [3, 1]"), "{said}");
+}
+
+#[test]
+fn adalora_of_a_fused_layer_is_refused_read_and_written() {
+    let (model, family) = load_base("gpt2-tied", &device());
+    let options = AdaLoraConfig { target_modules: vec!["attention.q".into()], ..AdaLoraConfig::default() };
+    let adapted = kiln_peft::attach(&model, &kiln_peft::AdapterConfig::AdaLora(options), 0).unwrap();
+    let said = block_on(peft_format::write_adapters(&adapted, Some(family), None)).expect_err("written").to_string();
+    assert!(said.contains("fuses several") && said.contains("c_attn"), "{said}");
+    let folder = fixtures().join("peft/adalora-gpt2");
+    let mut config: Value = serde_json::from_slice(&fs::read(folder.join("adapter_config.json")).unwrap()).unwrap();
+    config["target_modules"] = json!(["c_attn"]);
+    let name = |tensor: &str| format!("base_model.model.transformer.h.0.attn.c_attn.{tensor}");
+    let tensors = ["lora_A", "lora_B", "lora_E"].map(|tensor| (name(tensor), TensorData::zeros::<f32, _>([3, 1])));
+    let tensors = InMemoryTensors::from(StateDict::from(tensors));
+    let said = peft_format::read_adapters(&model, Some(family), &config, &tensors).expect_err("read").to_string();
+    assert!(said.contains("fuses several") && said.contains("c_attn"), "{said}");
 }

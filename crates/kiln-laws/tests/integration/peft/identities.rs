@@ -10,7 +10,7 @@ use kiln_laws::{
 use kiln_models::{Model, ModelConfig};
 use kiln_nn::{
     Context,
-    adapter::{AdapterMap, AdapterSpec, AttachedAdapter, Ia3Config, PromptTuningConfig, VeraConfig},
+    adapter::{AdaLoraConfig, AdapterMap, AdapterSpec, AttachedAdapter, Ia3Config, PromptTuningConfig, VeraConfig},
     context::RngKey,
 };
 use kiln_peft::{AdapterConfig, LoraConfig, MergedModel, attach, detach, merge, set_enabled};
@@ -27,6 +27,12 @@ fn methods() -> Vec<AdapterConfig> {
         AdapterConfig::Ia3(Ia3Config { target_modules: linear.clone(), feedforward_modules, ..Ia3Config::default() }),
         AdapterConfig::Vera(VeraConfig { rank: 3, target_modules: linear, ..VeraConfig::default() }),
         AdapterConfig::PromptTuning(PromptTuningConfig { num_virtual_tokens: 3, ..PromptTuningConfig::default() }),
+        AdapterConfig::AdaLora(AdaLoraConfig {
+            init_rank: 3,
+            target_rank: 2,
+            target_modules: vec!["all-linear".into()],
+            ..AdaLoraConfig::default()
+        }),
     ]
 }
 

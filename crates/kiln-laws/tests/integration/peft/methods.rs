@@ -5,7 +5,9 @@ use kiln_laws::{device, max_abs_diff};
 use kiln_models::parameters::map_module_params;
 use kiln_nn::{
     Initializer,
-    adapter::{AdapterMap, AdapterOptions, AdapterSpec, AttachedAdapter, Ia3Spec, LoraConfig, VeraConfig},
+    adapter::{
+        AdaLoraConfig, AdapterMap, AdapterOptions, AdapterSpec, AttachedAdapter, Ia3Spec, LoraConfig, VeraConfig,
+    },
     linear::Linear,
 };
 use kiln_spec::Random;
@@ -86,6 +88,17 @@ fn ia3_multiplies_outputs_or_inputs() {
     let x: Vec<f64> = input().iter().enumerate().map(|(at, x)| x * l[at % IN_FEATURES]).collect();
     assert!(max_abs_diff(&forward(&map), &product(&x, &value("weight"), &value("bias"))) < 1e-12);
     assert!(max_abs_diff(&forward(&map), &plain) > 0.1, "a control");
+}
+
+#[test]
+fn adalora_has_singular_values_between_its_matrices() {
+    let config = AdaLoraConfig { init_rank: 3, target_rank: 2, alpha: 5.0, ..AdaLoraConfig::default() };
+    let (map, value) = adapted(AdapterSpec::AdaLora(config.spec("m")));
+    let e = value(".e");
+    let a: Vec<f64> = value(".a").iter().enumerate().map(|(at, a)| a * e[at % 3]).collect();
+    let change = low_rank(&a, &value("list.0.b"), 3);
+    let weight: Vec<f64> = value("weight").iter().zip(change).map(|(w, c)| w + 5.0 / (3.0 + 1e-5) * c).collect();
+    assert!(max_abs_diff(&forward(&map), &product(&input(), &weight, &value("bias"))) < 1e-12);
 }
 
 #[test]

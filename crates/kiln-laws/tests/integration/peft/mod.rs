@@ -1,5 +1,6 @@
 //! Adapters: what they compute, which layers take them, and that the base model does not change.
 
+mod adalora;
 mod folder;
 mod formula;
 mod identities;
@@ -7,4 +8,6 @@ mod methods;
 mod packed;
 mod several;
 mod targets;
+mod token_factors;
 mod virtual_tokens;
+mod xlora;

@@ -7,7 +7,7 @@ use kiln_laws::{device, max_abs_diff, values};
 use kiln_models::{HeldWeights, Model, ModelConfig, WeightPrecision, for_each_param, load_held_weights, map_params};
 use kiln_nn::{
     Context,
-    adapter::{Ia3Config, PromptTuningConfig, VeraConfig},
+    adapter::{AdaLoraConfig, Ia3Config, PromptTuningConfig, VeraConfig},
     packed_weight::PackedWeight,
 };
 use kiln_peft::{AdapterConfig, LoraConfig, attach, merge};
@@ -29,6 +29,12 @@ fn methods() -> Vec<AdapterConfig> {
             ..Ia3Config::default()
         }),
         AdapterConfig::Vera(VeraConfig { rank: 4, target_modules: targets, ..VeraConfig::default() }),
+        AdapterConfig::AdaLora(AdaLoraConfig {
+            init_rank: 4,
+            target_rank: 2,
+            target_modules: ["q", "v", "down"].map(String::from).to_vec(),
+            ..AdaLoraConfig::default()
+        }),
         AdapterConfig::PromptTuning(PromptTuningConfig { num_virtual_tokens: 3, ..PromptTuningConfig::default() }),
     ]
 }

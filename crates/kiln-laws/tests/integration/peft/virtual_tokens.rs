@@ -3,7 +3,11 @@
 use burn::tensor::{Tensor, TensorData};
 use kiln_laws::{device, max_abs_diff, parameters};
 use kiln_models::{Model, ModelConfig, Visibility};
-use kiln_nn::{Context, State, adapter::PromptTuningConfig};
+use kiln_nn::{
+    Context, State,
+    adapter::PromptTuningConfig,
+    position::{PositionConfig, RotaryEmbeddingConfig, RotaryScaling, rotary_scaling::DynamicScaling},
+};
 use kiln_peft::{AdapterConfig, attach, merge};
 use kiln_spec::{Direction, DocumentSpan, Layout};
 
@@ -34,8 +38,12 @@ pub(super) fn logits(model: &Model) -> Vec<f64> {
     to_vec(model.logits(hidden.squeeze_dim(0)))
 }
 
+/// A model whose positions follow the length of a document, its virtual tokens included: 4 tokens are the original context.
 fn config(visibility: Visibility) -> ModelConfig {
-    let mut config = ModelConfig { vocab: 11, hidden: 16, visibility, ..ModelConfig::default() };
+    let scaling = DynamicScaling { factor: 2.0, original_max_position_embeddings: 4 };
+    let rotary = RotaryEmbeddingConfig { scaling: RotaryScaling::Dynamic(scaling), ..RotaryEmbeddingConfig::default() };
+    let position = PositionConfig::Rotary(rotary);
+    let mut config = ModelConfig { vocab: 11, hidden: 16, visibility, position, ..ModelConfig::default() };
     config.resolve();
     config
 }
@@ -94,7 +102,7 @@ fn any_chunks_of_a_prompt_compute_the_same() {
     let tuned = tuned(Visibility::Causal);
     let whole = to_vec(hidden(&tuned, &[vec![&IDS]], IDS.len(), Direction::Causal));
     for chunk in [1, 3, 7] {
-        let (mut state, mut found) = (State::new(1), Vec::new());
+        let (mut state, mut found) = (State::new(1).with_declared_lengths(&[IDS.len()]), Vec::new());
         for ids in IDS.chunks(chunk) {
             let (hidden, next) = tuned.step(ids, &[ids.len()], Direction::Causal, state);
             (state, found) = (next, [found, to_vec(hidden)].concat());
@@ -108,7 +116,8 @@ fn any_chunks_of_a_prompt_compute_the_same() {
 fn a_prefix_sees_the_same_in_one_call_and_with_a_state() {
     let tuned = tuned(Visibility::Prefix);
     let whole = to_vec(hidden(&tuned, &[vec![&IDS]], IDS.len(), Direction::Prefix(5)));
-    let (first, state) = tuned.step(&IDS[..5], &[5], Direction::Prefix(5), State::new(1));
+    let state = State::new(1).with_declared_lengths(&[IDS.len()]);
+    let (first, state) = tuned.step(&IDS[..5], &[5], Direction::Prefix(5), state);
     let (second, state) = tuned.step(&IDS[5..], &[2], Direction::Causal, state);
     assert!(max_abs_diff(&[to_vec(first), to_vec(second)].concat(), &whole) < 1e-12);
     assert_eq!(state.next_positions(), [IDS.len() + 2]);
@@ -118,7 +127,8 @@ fn a_prefix_sees_the_same_in_one_call_and_with_a_state() {
 fn rows_of_unequal_prompts_have_them_too() {
     let tuned = tuned(Visibility::Causal);
     let tokens = [&IDS[..], &[8, 6, 0, 0, 0, 0, 0]].concat();
-    let (first, state) = tuned.step(&tokens, &[7, 2], Direction::Causal, State::new(2));
+    let state = State::new(2).with_declared_lengths(&[8, 3]);
+    let (first, state) = tuned.step(&tokens, &[7, 2], Direction::Causal, state);
     let (second, _) = tuned.step(&[5, 7], &[1, 1], Direction::Causal, state);
     for (row, ids) in [[&IDS[..], &[5]].concat(), vec![8, 6, 7]].into_iter().enumerate() {
         let whole = hidden(&tuned, &[vec![&ids]], ids.len(), Direction::Causal);

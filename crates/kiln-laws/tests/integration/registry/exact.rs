@@ -45,6 +45,7 @@ fn arrangements(subject: &TestCase, chunks: &[Vec<usize>], padding: [usize; 2]) 
     }
     if holds("chunked") && subject.direction() == Direction::Causal {
         all.extend(chunks.iter().cloned().map(Arrangement::Chunked));
+        all.extend(chunks.last().cloned().map(Arrangement::Rejoined));
     }
     all
 }

@@ -9,6 +9,7 @@ mod learning;
 mod pair_coverage;
 mod planted_faults;
 pub(crate) mod random_models;
+mod rows;
 mod shape;
 mod visibility;
 
@@ -36,12 +37,16 @@ struct ModelLaw {
 }
 
 /// The laws, in the order in which they are checked.
-const LAWS: [ModelLaw; 11] = [
+const LAWS: [ModelLaw; 15] = [
     ModelLaw { name: "shape", causal_only: false, check: shape::shape },
     ModelLaw { name: "round trip", causal_only: false, check: shape::round_trip },
     ModelLaw { name: "deterministic", causal_only: false, check: shape::deterministic },
     ModelLaw { name: "causal", causal_only: true, check: visibility::causal },
     ModelLaw { name: "chunked", causal_only: true, check: visibility::chunked },
+    ModelLaw { name: "selected", causal_only: true, check: rows::selected },
+    ModelLaw { name: "forked", causal_only: true, check: rows::forked },
+    ModelLaw { name: "truncated", causal_only: true, check: rows::truncated },
+    ModelLaw { name: "joined", causal_only: true, check: rows::joined },
     ModelLaw { name: "packed", causal_only: false, check: visibility::packed },
     ModelLaw { name: "padded", causal_only: false, check: visibility::padded },
     ModelLaw { name: "exact", causal_only: false, check: exact::exact },

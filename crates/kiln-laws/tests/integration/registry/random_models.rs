@@ -54,7 +54,7 @@ pub fn legal_config(seed: u64, wanted: &[VariantName]) -> Result<Result<ModelCon
 
 /// Whether a legal model is small enough to run and long enough for the laws.
 pub fn is_runnable(config: &ModelConfig) -> bool {
-    config.num_layers() <= MAX_LAYERS && config.position.max_positions().is_none_or(|limit| limit >= MIN_POSITIONS)
+    config.num_layers() <= MAX_LAYERS && config.max_positions().is_none_or(|limit| limit >= MIN_POSITIONS)
 }
 
 /// Checks all laws except learning, then saving, loading and generation.

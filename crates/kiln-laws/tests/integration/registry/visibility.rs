@@ -18,7 +18,7 @@ const LENGTH: usize = 7;
 /// Lengths of documents: one, two equal ones, three different ones.
 const DOCUMENTS: [&[usize]; 3] = [&[9], &[6, 6], &[8, 3, 1]];
 
-fn documents(lengths: &[usize]) -> Vec<Vec<u32>> {
+pub fn documents(lengths: &[usize]) -> Vec<Vec<u32>> {
     let document = |(d, length): (usize, &usize)| (0..*length).map(|i| ((5 * i + 2 * d) % VOCAB) as u32).collect();
     lengths.iter().enumerate().map(document).collect()
 }
@@ -69,7 +69,7 @@ fn check_later_tokens(run: &TestModel, tokens: &[i32]) -> Verdict {
 }
 
 /// Checks that a difference is within the tolerance, in `f64` and in `f32`.
-fn check_difference(subject: &TestCase, difference: impl Fn(&TestModel) -> (f64, String)) -> Verdict {
+pub fn check_difference(subject: &TestCase, difference: impl Fn(&TestModel) -> (f64, String)) -> Verdict {
     for (run, most) in subject.models_with_tolerance() {
         let (apart, what) = difference(&run);
         if apart.is_nan() || apart > most {

@@ -1,14 +1,22 @@
 //! A stage with adapters trains only them, resumes to the bit, and merges them for the next stage.
 
-use crate::training::runs::{TestRun, assert_same_result, recipe, run_result, train, weights};
+use crate::training::{
+    runs::{TestRun, assert_same_result, autodiff, recipe, run_result, train, weights},
+    toy::{RNG_KEY, batch, tokenizer},
+};
 use kiln_infer::block_on;
 use kiln_laws::{device, values};
-use kiln_models::Model;
+use kiln_models::{Model, ModelConfig};
+use kiln_nn::adapter::VeraConfig;
+use kiln_peft::{AdapterConfig, attach};
 use kiln_train::{
-    Recipe, TrainError,
+    Models, Recipe, TrainError,
     checkpoint::{Dtype, TRAIN_FILE},
+    objective::Full,
+    optimizer::Optimizer,
     run::{load, model_config},
     state_dict::model_tensors,
+    step::{compute_gradients, set_trainable},
 };
 use std::{fs, path::Path};
 
@@ -78,10 +86,11 @@ fn stopping_and_recomputation_change_no_bit() {
 }
 
 /// An adapter of each method, as in a recipe, and what must be part of the names of its trained parameters.
-const METHODS: [(&str, &str); 6] = [
+const METHODS: [(&str, &str); 7] = [
     ("dora = { rank = 2, dropout = 0.2, target_modules = ['q', 'down'] }", ".dora."),
     ("ia3 = { target_modules = ['k', 'v', 'down'], feedforward_modules = ['down'] }", ".ia3."),
     ("vera = { rank = 4, dropout = 0.2 }", ".vera.lambda_"),
+    ("adalora = { init_rank = 4, target_rank = 2, dropout = 0.2, target_modules = ['q', 'down'] }", ".adalora."),
     ("prompt_tuning = { num_virtual_tokens = 4 }", ".prompt_tuning."),
     ("lora = { rank = 2, target_modules = ['q', 'k', 'v', 'embedding'], shared_a = [['q', 'k', 'v']] }", ".lora."),
     ("lora = { rank = 2, target_modules = ['experts.up', 'experts.down'] }", ".lora."),
@@ -118,6 +127,36 @@ fn every_method_trains_its_parameters_only_and_resumes_to_the_bit() {
             assert!(states.iter().all(|name| !name.contains("attention.k.lora.a")), "{states:?}");
         }
     }
+}
+
+/// VeRA of a fused layer has one vector d, of which each part has a copy.
+#[test]
+fn copies_of_a_vector_are_trained_as_one() {
+    let config = ModelConfig { vocab: tokenizer().vocab_size(), ..small_recipe(&[]).model };
+    let vera = VeraConfig { rank: 4, target_modules: vec!["blocks.0.attention.*".into()], ..VeraConfig::default() };
+    let model = attach(&Model::init(&config, 5, &autodiff()), &AdapterConfig::Vera(vera), 6).unwrap();
+    let mut adapters = model.adapters().clone();
+    for part in ["k", "v"] {
+        let site = adapters.get_mut(&format!("blocks.0.attention.{part}")).expect("a site");
+        site[0].shared_a = Some("blocks.0.attention.q".into());
+    }
+    let model = set_trainable(model.with_adapters(adapters, 6), &["*.vera.lambda_*".into()]).unwrap();
+    let mut models = Models::new(model);
+    let lambda = |models: &Models, part: &str| {
+        values(&models.policy)[&format!("blocks.0.attention.{part}.vera.lambda_d")].clone()
+    };
+    let mut optimizer = Optimizer::new(&small_recipe(&[]).stages[0].optimizer);
+    let start = lambda(&models, "q");
+    for _ in 0..2 {
+        let found = compute_gradients(&models, &[batch(2, 16)], &Full, RNG_KEY);
+        models.policy = found.apply(models.policy, &mut optimizer, 1e-2, None);
+    }
+    assert_ne!(lambda(&models, "q"), start);
+    for part in ["k", "v"] {
+        assert_eq!(lambda(&models, part), lambda(&models, "q"), "{part} and q share d");
+        assert!(optimizer.states.keys().all(|name| *name != format!("blocks.0.attention.{part}.vera.lambda_d")));
+    }
+    assert_ne!(lambda(&models, "o"), lambda(&models, "q"), "a control");
 }
 
 #[test]

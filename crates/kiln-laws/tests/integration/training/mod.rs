@@ -2,6 +2,7 @@
 //! losses near the entropy of the corpus.
 
 mod accumulation;
+mod adalora;
 mod adamw;
 mod adapters;
 mod auxiliary_loss;
@@ -19,6 +20,7 @@ mod kill;
 mod muon;
 mod not_finite;
 mod objectives;
+mod packed_base;
 mod precision;
 mod preference;
 mod recompute;

@@ -10,6 +10,8 @@ use serde_json::Value;
 pub(super) enum HoleSource {
     /// A required size.
     Size(&'static str),
+    /// A required size, and the smallest that llama.cpp implements.
+    SizeFrom(usize, &'static str),
     /// A required number of layers.
     Layers(&'static str),
     /// A size; absent: that of the family's class.
@@ -18,7 +20,7 @@ pub(super) enum HoleSource {
     OrNone(&'static str),
     /// The width of the MLP: required, unless the file states the width of experts.
     FeedForward(&'static str),
-    /// The number of key-value heads; absent: as many as query heads.
+    /// The number of key-value heads, or that of each layer, 0 without attention; absent: as many as query heads.
     KeyValueHeads(&'static str),
     /// The width of a head; absent: the width of the model by the number of heads.
     HeadWidth(&'static str),
@@ -76,6 +78,8 @@ const HOLES: &[(&str, HoleSource)] = &[
     ("state_size", Size("ssm.state_size")),
     ("groups", Size("ssm.group_count")),
     ("conv_width", Size("ssm.conv_kernel")),
+    // Short convolutions.
+    ("filter_width", SizeFrom(2, "shortconv.l_cache")),
     // T5.
     ("encoder_layers", Layers("block_count")),
     ("buckets", Size("attention.relative_buckets_count")),
@@ -94,19 +98,20 @@ impl GgufFields<'_> {
     /// # Errors
     /// A required key that is missing, or a value of the wrong type or range.
     pub(in crate::hf) fn hole(&self, hole: &str, default: Value, holes: &Holes) -> Result<Value, ValidationError> {
-        let renamed = self.gguf.renamed.iter().find(|(name, _)| *name == hole).map(|(_, key)| *key);
+        let renamed = self.gguf.renamed_key(hole);
         let Some(place) = find(hole) else { return Ok(default) };
         let named = |key: &'static str| renamed.unwrap_or(key);
         let or = |value: Option<usize>| value.map_or(default.clone(), Value::from);
         Ok(match place {
             Size(key) => self.size(named(key))?.into(),
+            SizeFrom(min, key) => self.size_from(named(key), min)?.into(),
             // A decoder beside an encoder has as many layers, if the file does not say.
             Layers(key) if renamed.is_some() && self.get(named(key)).is_none() => default,
             Layers(key) => self.layer_count(named(key))?.into(),
             FeedForward(key) if self.get("expert_feed_forward_length").is_none() => self.size(named(key))?.into(),
             FeedForward(key) | Optional(key) => or(self.integer(named(key))?),
             OrNone(key) => self.integer(named(key))?.filter(|size| *size > 0).into(),
-            KeyValueHeads(key) => self.integer(named(key))?.unwrap_or(holes.integer("heads")).into(),
+            KeyValueHeads(key) => self.key_value_heads(named(key), holes)?.into(),
             HeadWidth(key) => {
                 let width = holes.integer("hidden") / holes.integer("heads").max(1);
                 self.integer(named(key))?.unwrap_or(width).into()
@@ -124,10 +129,39 @@ impl GgufFields<'_> {
     }
 }
 
+impl GgufFields<'_> {
+    /// The number of key-value heads in all layers with attention.
+    fn key_value_heads(&self, key: &str, holes: &Holes) -> Result<usize, ValidationError> {
+        let by_layer = self.integers(key, holes.integer("layers"))?.unwrap_or_default();
+        let mut with_attention = by_layer.into_iter().filter(|heads| *heads > 0);
+        let first = with_attention.next().unwrap_or(holes.integer("heads"));
+        match with_attention.find(|other| *other != first) {
+            Some(other) => {
+                let reason = format!("expected one number for all layers with attention, found {first} and {other}");
+                Err(self.error(key, reason))
+            }
+            None => Ok(first),
+        }
+    }
+
+    /// Checks a number that all models of the family have, if the file states it.
+    pub(super) fn require_hole(&self, hole: &str, constant: &Value) -> Result<(), ValidationError> {
+        let (Some(Epsilon), Some(expected)) = (find(hole), constant.as_f64()) else { return Ok(()) };
+        let found = self.hole(hole, constant.clone(), &Holes::default())?;
+        match found.as_f64() {
+            // Files have 32-bit floats.
+            Some(found) if found as f32 != expected as f32 => {
+                Err(self.error(self.epsilon_keys[0], format!("only {expected:e} is supported here, found {found:e}")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 impl GgufMetadata {
     /// Writes the value of a hole, if GGUF has a key for it.
     pub(in crate::hf) fn set_hole(&mut self, hole: &str, value: Value) {
-        let renamed = self.gguf.renamed.iter().find(|(name, _)| *name == hole).map(|(_, key)| *key);
+        let renamed = self.gguf.renamed_key(hole);
         let (place, mut value) = (find(hole), value);
         if matches!(place, Some(OrNone(_))) && value.is_null() {
             value = 0.into();
@@ -136,8 +170,16 @@ impl GgufMetadata {
             Some(Epsilon) => self.epsilon_key,
             Some(Rows(_, Some(key))) => key,
             Some(
-                Size(key) | Layers(key) | Optional(key) | OrNone(key) | FeedForward(key) | KeyValueHeads(key)
-                | HeadWidth(key) | Number(key) | Flag(key),
+                Size(key)
+                | SizeFrom(_, key)
+                | Layers(key)
+                | Optional(key)
+                | OrNone(key)
+                | FeedForward(key)
+                | KeyValueHeads(key)
+                | HeadWidth(key)
+                | Number(key)
+                | Flag(key),
             ) => key,
             Some(Rows(_, None) | Present(_) | Absent(_)) | None => return,
         };

@@ -103,22 +103,41 @@ impl<'a> GgufFields<'a> {
         self.read(key, "a non-negative integer", |value| value.as_u64().and_then(|number| number.try_into().ok()))
     }
 
+    /// A whole number ≥ 0 for each of `count` layers, of which one number is that of all; `None` if the key is absent.
+    pub(in crate::hf) fn integers(&self, key: &str, count: usize) -> Result<Option<Vec<usize>>, ValidationError> {
+        let integer = |value: &Value| value.as_u64().and_then(|number| number.try_into().ok());
+        let integers = |value: &Value| match value {
+            Value::Array(list) => {
+                let numbers: Option<Vec<usize>> = list.iter().map(integer).collect();
+                numbers.filter(|numbers| numbers.len() == count)
+            }
+            number => integer(number).map(|number| vec![number; count]),
+        };
+        let expected = format!("a non-negative integer, or {count} of them, one for each layer");
+        self.read(key, &expected, integers)
+    }
+
     /// A required size from 1 to 2²⁸.
     pub(in crate::hf) fn size(&self, key: &str) -> Result<usize, ValidationError> {
-        self.bounded(key, MAX_SIZE)
+        self.bounded(key, 1, MAX_SIZE)
+    }
+
+    /// A required size from `min` to 2²⁸.
+    pub(super) fn size_from(&self, key: &str, min: usize) -> Result<usize, ValidationError> {
+        self.bounded(key, min, MAX_SIZE)
     }
 
     /// A required number of layers from 1 to 4096.
     pub(super) fn layer_count(&self, key: &str) -> Result<usize, ValidationError> {
-        self.bounded(key, MAX_LAYERS)
+        self.bounded(key, 1, MAX_LAYERS)
     }
 
-    fn bounded(&self, key: &str, max: usize) -> Result<usize, ValidationError> {
+    fn bounded(&self, key: &str, min: usize, max: usize) -> Result<usize, ValidationError> {
         match self.integer(key)? {
-            Some(size) if (1..=max).contains(&size) => Ok(size),
+            Some(size) if (min..=max).contains(&size) => Ok(size),
             found => {
                 let found = found.map_or("nothing".into(), |size| size.to_string());
-                Err(self.error(key, format!("expected a size from 1 to {max}, found {found}")))
+                Err(self.error(key, format!("expected a size from {min} to {max}, found {found}")))
             }
         }
     }

@@ -27,8 +27,8 @@ mod windows;
 
 pub use metadata::{GgufFields, GgufMetadata};
 pub use rotary::ROPE_FREQS_TENSOR;
-pub(super) use rotary::{read_rotary, write_rotary};
-pub(super) use windows::{read_windows, write_windows};
+pub(super) use rotary::{read_layer_thetas, read_rotary, write_layer_thetas, write_rotary};
+pub(super) use windows::{FullLayers, read_windows, write_windows};
 
 use super::{FAMILIES, Family, keys::Constant};
 use crate::{config::ModelConfig, tensors::TensorSource};
@@ -44,12 +44,14 @@ pub struct Gguf {
     pub(super) names: names::Groups,
     /// Holes that have one value in all models of the architecture: llama.cpp implements no other.
     pub(super) fixed: &'static [(&'static str, Constant)],
-    /// Metadata keys of holes that have another key than in other architectures.
+    /// Metadata keys of holes that have another key than in other architectures, or none there (an activation).
     pub(super) renamed: &'static [(&'static str, &'static str)],
     /// Whether files say which layers have a sliding window.
     pub(super) windows: bool,
     /// Whether files may have a tensor of frequency factors, which Llama 3's rotary scaling needs.
     pub(super) frequency_factors: bool,
+    /// Whether files may have the two tensors of LongRoPE's factors.
+    pub(super) longrope_factors: bool,
 }
 
 impl Gguf {
@@ -62,7 +64,15 @@ impl Gguf {
             renamed: &[],
             windows: false,
             frequency_factors: false,
+            longrope_factors: false,
         }
+    }
+}
+
+impl Gguf {
+    /// The metadata key of a hole, if it has one in this architecture only.
+    fn renamed_key(&self, hole: &str) -> Option<&'static str> {
+        self.renamed.iter().find(|(name, _)| *name == hole).map(|(_, key)| *key)
     }
 }
 
@@ -152,7 +162,7 @@ impl Family {
     /// # Errors
     /// As [`gguf`](Self::gguf).
     pub fn in_gguf(&self) -> Result<Self, ValidationError> {
-        Ok(Self { prefix: "", ignored_suffixes: &[ROPE_FREQS_TENSOR], names: self.gguf()?.names, ..*self })
+        Ok(Self { prefix: "", ignored_suffixes: &rotary::TENSORS, names: self.gguf()?.names, ..*self })
     }
 
     /// The metadata of a model.
@@ -162,7 +172,9 @@ impl Family {
     /// metadata is read as the same model is not checked here.
     pub fn to_gguf(&self, config: &ModelConfig) -> Result<GgufDescription, ValidationError> {
         let gguf = self.gguf()?;
-        let holes = self.match_template(config).map_err(|(_, error)| error)?;
+        let mut holes = self.match_template(config).map_err(|(_, error)| error)?;
+        // As the file is read. A model with other values is found to differ then.
+        gguf.fixed.iter().for_each(|(hole, constant)| holes.set(hole, constant.value()));
         let mut out = GgufMetadata::new(self, gguf);
         self.keys.iter().try_for_each(|key| key.write_gguf(&holes, &mut out))?;
         out.finish(self)

@@ -49,6 +49,10 @@ pub(in crate::hf) const ENCODER_DECODER: Groups = &[OUTER, T5_DECODER, T5_ENCODE
 /// Latent attention, with the matrices of keys and values of each head.
 pub(in crate::hf) const LATENT: Groups = &[OUTER, LATENT_ATTENTION, FEED_FORWARD, NORMS_BEFORE];
 
+/// Short convolutions in layers without attention.
+pub(in crate::hf) const SHORT_CONVOLUTIONS: Groups =
+    &[OUTER, SHORT_CONVOLUTION, SEPARATE_QKV, FUSED_QKV, ATTENTION, FEED_FORWARD, NORMS_BEFORE];
+
 /// State-space models without attention.
 pub(in crate::hf) const STATE_SPACE: Groups = &[OUTER, MAMBA2];
 
@@ -181,6 +185,15 @@ const MAMBA2: &[Name] = &[
     same("blocks.{i}.mixer.d", "blk.{i}.ssm_d").with_unit_axis(1),
     same("blocks.{i}.mixer.norm", "blk.{i}.ssm_norm").head_rows(),
     linear("blocks.{i}.mixer.out", "blk.{i}.ssm_out"),
+];
+
+/// The last norm has the name that the embedding's norm has elsewhere.
+const SHORT_CONVOLUTION: &[Name] = &[
+    same("norm", "token_embd_norm"),
+    same("blocks.{i}.mixer_norm", "blk.{i}.attn_norm"),
+    fused(&["blocks.{i}.mixer.b", "blocks.{i}.mixer.c", "blocks.{i}.mixer.x"], "blk.{i}.shortconv.in_proj"),
+    linear("blocks.{i}.mixer.conv", "blk.{i}.shortconv.conv"),
+    linear("blocks.{i}.mixer.out", "blk.{i}.shortconv.out_proj"),
 ];
 
 const T5_DECODER: &[Name] = &[

@@ -7,9 +7,11 @@
 //! | `rope.scaling.type`: `none`, `linear`, `yarn` | `scaling` |
 //! | `rope.scaling.factor`, older `rope.scale_linear` | `factor` |
 //! | `rope.scaling.original_context_length` | `original_max_position_embeddings` |
-//! | `rope.scaling.attn_factor` | none: must be 1 |
+//! | `rope.scaling.attn_factor` | `attention_factor` of LongRoPE; else must be 1 |
 //! | `rope.scaling.yarn_beta_fast`, `…_slow` | `beta_fast`, `beta_slow` (defaults 32 and 1) |
 //! | the tensor `rope_freqs.weight` | `scaling.llama3` |
+//! | `rope.freq_base_swa` | `theta` of layers with a window, in architectures with another there (default 10000) |
+//! | the tensors `rope_factors_short.weight`, `rope_factors_long.weight` | `scaling.longrope`; its `factor` is `context_length` / original |
 //!
 //! The rotary frequencies are θ^(−i/h) for the pairs i = 0 … h − 1 of 2h rotated values.
 
@@ -17,13 +19,20 @@ use super::metadata::{GgufFields, GgufMetadata};
 use crate::hf::rope::RotaryClass;
 use kiln_nn::position::{
     RotaryEmbeddingConfig, RotaryScaling,
-    rotary_scaling::{LinearScaling, Llama3Scaling, YarnScaling},
+    rotary_scaling::{FrequencyScaling, LinearScaling, Llama3Scaling, LongRopeScaling, YarnScaling},
 };
 use kiln_spec::ValidationError;
+use serde_json::Value;
 use std::f64::consts::TAU;
 
 /// The tensor of Llama 3's frequency factors: each rotary frequency is divided by one of them.
 pub const ROPE_FREQS_TENSOR: &str = "rope_freqs.weight";
+
+/// The tensors of LongRoPE's factors: within the original context, and beyond.
+const LONGROPE_TENSORS: [&str; 2] = ["rope_factors_short.weight", "rope_factors_long.weight"];
+
+/// Tensors that are part of the configuration.
+pub(super) const TENSORS: [&str; 3] = [ROPE_FREQS_TENSOR, LONGROPE_TENSORS[0], LONGROPE_TENSORS[1]];
 
 /// The original context of Llama 3 models, which files need not state.
 const LLAMA3_CONTEXT: usize = 8192;
@@ -44,7 +53,7 @@ pub(in crate::hf) fn read_rotary(
             fields.require("rope.dimension_count", head_dim)?;
             head_dim
         }
-        RotaryClass::Partial => match fields.integer("rope.dimension_count")? {
+        RotaryClass::Partial | RotaryClass::LongRope => match fields.integer("rope.dimension_count")? {
             None => head_dim,
             Some(rotated) if rotated <= head_dim && rotated > 0 && rotated.is_multiple_of(2) => rotated,
             Some(other) => {
@@ -59,12 +68,38 @@ pub(in crate::hf) fn read_rotary(
     Ok(RotaryEmbeddingConfig { theta, scaling, partial_factor, ..Default::default() })
 }
 
+/// Key of the base in layers with a window, where it is another than in the others.
+const WINDOW_THETA_KEY: &str = "rope.freq_base_swa";
+
+/// Bases of unscaled rotary positions over whole heads: those of layers with full attention, and with a window.
+///
+/// # Errors
+/// As [`read_rotary`], and for scaled positions.
+pub(in crate::hf) fn read_layer_thetas(fields: &GgufFields, head_dim: usize) -> Result<[f64; 2], ValidationError> {
+    let full = read_rotary(fields, RotaryClass::Scaled, head_dim)?;
+    if !matches!(full.scaling, RotaryScaling::None(_)) {
+        let reason = format!("`{}` has no rotary scaling; only none is supported", fields.gguf.architecture);
+        return Err(fields.error("rope.scaling.type", reason));
+    }
+    Ok([full.theta, fields.float(WINDOW_THETA_KEY)?.unwrap_or(10_000.0)])
+}
+
+/// Writes the bases of layers with full attention and with a window; `null` if there is no such layer.
+pub(in crate::hf) fn write_layer_thetas([full, window]: [Value; 2], out: &mut GgufMetadata) {
+    out.set("rope.freq_base", full);
+    out.set(WINDOW_THETA_KEY, window);
+}
+
 fn read_scaling(fields: &GgufFields, theta: f64) -> Result<RotaryScaling, ValidationError> {
     let scaling_type = fields.string("rope.scaling.type")?;
     // An older key for linear scaling.
     let scale_linear = fields.float("rope.scale_linear")?.filter(|factor| *factor != 1.0);
     let factor = fields.float("rope.scaling.factor")?.or(scale_linear);
     let stated = fields.integer(ORIGINAL_KEY)?;
+    let [short, long] = LONGROPE_TENSORS.map(|name| fields.tensor_values(name));
+    if let (Some(short), Some(long)) = (short?, long?) {
+        return read_longrope(fields, short, long).map(RotaryScaling::LongRope);
+    }
     let freq_factors = fields.tensor_values(ROPE_FREQS_TENSOR)?;
     if let Some(other) = fields.float("rope.scaling.attn_factor")?.filter(|factor| *factor != 1.0) {
         return Err(fields.error("rope.scaling.attn_factor", format!("only 1 is supported, found {other}")));
@@ -96,6 +131,33 @@ fn read_scaling(fields: &GgufFields, theta: f64) -> Result<RotaryScaling, Valida
     })
 }
 
+/// LongRoPE by the two tensors of factors.
+fn read_longrope(fields: &GgufFields, short: Vec<f32>, long: Vec<f32>) -> Result<LongRopeScaling, ValidationError> {
+    let original = fields.size(ORIGINAL_KEY)?;
+    let [short_factor, long_factor] = [short, long].map(|list| list.into_iter().map(f64::from).collect());
+    let mut scaling = LongRopeScaling {
+        factor: fields.size("context_length")? as f64 / original as f64,
+        original_max_position_embeddings: original,
+        short_factor,
+        long_factor,
+        attention_factor: None,
+    };
+    let stated = fields.float("rope.scaling.attn_factor")?;
+    scaling.attention_factor = stated.filter(|stated| (stated - scaling.attention_factor()).abs() > 1e-6);
+    Ok(scaling)
+}
+
+/// Writes LongRoPE.
+fn write_longrope(scaling: &LongRopeScaling, out: &mut GgufMetadata) {
+    let original = scaling.original_max_position_embeddings;
+    out.set(ORIGINAL_KEY, original);
+    out.set("context_length", (scaling.factor * original as f64).round() as usize);
+    out.set("rope.scaling.attn_factor", scaling.attention_factor());
+    for (name, list) in LONGROPE_TENSORS.into_iter().zip([&scaling.short_factor, &scaling.long_factor]) {
+        out.add_tensor(name, list.iter().map(|factor| *factor as f32).collect());
+    }
+}
+
 /// Writes rotary positions.
 ///
 /// # Errors
@@ -120,6 +182,13 @@ pub(in crate::hf) fn write_rotary(
             out.set(ORIGINAL_KEY, yarn.original_max_position_embeddings);
             out.set("rope.scaling.yarn_beta_fast", yarn.beta_fast);
             out.set("rope.scaling.yarn_beta_slow", yarn.beta_slow);
+        }
+        RotaryScaling::LongRope(longrope) if out.gguf.longrope_factors => write_longrope(longrope, out),
+        RotaryScaling::Dynamic(_) | RotaryScaling::LongRope(_) => {
+            let (name, gguf) = (rotary.scaling.name(), out.gguf.architecture);
+            let reason = format!("GGUF's architecture `{gguf}` has no place for this scaling");
+            return Err(ValidationError::new(format!("model.position.rotary.scaling.{name}"), reason)
+                .with_suggestion("supported: none, linear, yarn; use --format hf for others"));
         }
         RotaryScaling::Llama3(_) if !out.gguf.frequency_factors => {
             let reason = format!("GGUF's architecture `{}` has no tensor of frequency factors", out.gguf.architecture);

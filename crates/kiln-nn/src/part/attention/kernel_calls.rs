@@ -4,15 +4,16 @@ use super::{Attention, epilogue, projection::QueryKeyValue};
 use crate::context::Context;
 use burn::tensor::Tensor;
 use kiln_kernels::{
-    attention::{AttentionCall, AttentionOutput, BlockMask, DistanceBias, attend},
+    attention::{AttentionCall, AttentionOutput, BlockMask, ScoreBias, attend},
     planner::{PlannerInput, plan_attention},
 };
 use kiln_spec::plan::CachePolicy;
+use std::sync::Arc;
 
 impl Attention {
-    /// The keys that the layer caches.
+    /// The keys that the layer caches, or that the layer caches whose keys it reads.
     pub(super) fn cache_policy(&self) -> CachePolicy {
-        CachePolicy::for_pattern(&self.pattern)
+        self.links.reads_key_value.map_or_else(|| CachePolicy::for_pattern(&self.pattern), |link| link.policy)
     }
 
     /// Attention over all keys, `[B, H, T, E]`: over the prefix (every query sees all of it) and over the tokens, merged by
@@ -21,7 +22,7 @@ impl Attention {
         &self,
         mut inputs: QueryKeyValue,
         block_mask: BlockMask,
-        bias: Option<DistanceBias>,
+        bias: Option<Arc<dyn ScoreBias>>,
         cx: &mut Context,
     ) -> Tensor<4> {
         let prefix = self.prefix.as_ref().map(|prefix| {
@@ -42,12 +43,12 @@ impl Attention {
     }
 
     /// Plans and runs one kernel call. `name` names its weights for probes and dropout.
-    fn call_kernel(
+    pub(super) fn call_kernel(
         &self,
         name: &str,
         inputs: QueryKeyValue,
         block_mask: BlockMask,
-        bias: Option<DistanceBias>,
+        bias: Option<Arc<dyn ScoreBias>>,
         cx: &mut Context,
     ) -> AttentionOutput {
         let t = inputs.query.dims()[2];
@@ -72,7 +73,7 @@ impl Attention {
             key: inputs.key,
             value: inputs.value,
             scale: inputs.scale,
-            score: self.score.clone(),
+            score: self.score.to_kernel(),
             needs_log_sum_exp: facts.needs_log_sum_exp,
         };
         let kernel = plan_attention(&facts).kernel;
@@ -83,11 +84,13 @@ impl Attention {
     /// Facts for the planner that follow from the configuration. The log-sum-exp is needed for a sink, and to merge a prefix
     /// of normalized weights.
     pub(super) fn kernel_requirements(&self) -> PlannerInput {
-        let merges_outputs = self.prefix.is_some() && self.score.is_normalized();
+        let score = self.score.to_kernel();
+        let merges_outputs = self.prefix.is_some() && score.is_softmax();
         PlannerInput {
-            has_softcap: self.score.softcap().is_some(),
+            has_softcap: score.has_transform(),
             has_bias: self.has_score_bias,
-            is_sigmoid: !self.score.is_normalized(),
+            is_not_softmax: !score.is_softmax(),
+            reference_only: self.reference_only.clone(),
             needs_log_sum_exp: merges_outputs || self.sink.is_some(),
             ..PlannerInput::default()
         }

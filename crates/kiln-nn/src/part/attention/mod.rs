@@ -1,49 +1,54 @@
 //! Attention layer: source → projection → position → pattern → score, computed by a kernel that the planner picks
 //! (1706.03762, section 3.2).
 //!
-//! * **source**: keys and values from the tokens, the encoder output, or tokens plus a trained prefix;
+//! * **source**: keys and values from the tokens, the encoder output, tokens plus a trained prefix, or an earlier layer;
 //! * **projection**: multi-head, grouped-query or latent (MLA);
 //! * **position**: that of the stack, or its own;
 //! * **pattern**: which keys a query sees by position, such as a window;
-//! * **score**: softmax (softcap, temperature, sink) or sigmoid.
+//! * **score**: softmax (softcap, temperature, sink), sigmoid, top-k or talking heads ([`score`]).
 //!
 //! o = W_o · concat_h Σ_j p_hij v_hj, formulas of p in [`kiln_kernels::attention`]. Dropout acts on the weights and on the
 //! output.
 //!
 //! Parameters: those of the projection (`q`, `k`, `v`, `o`, …), `sink [H]` with a sink, `prefix.entries` with a trained
-//! prefix, `position` with a position of its own. Probes: `queries`, `keys`, `values`, `weights`, `prefix_weights`.
+//! prefix, `position` with a position of its own, `score.…` of talking heads, `value_residual` with a value residual. Without
+//! keys and values of its own (source `shared`) it has no `k` and `v`. Probes: `queries`, `keys`, `values`, `weights`,
+//! `prefix_weights`.
 //!
 //! Shapes: B batch, H query heads, G key-value heads, T queries, S keys, D width of a head, E width of a value, M hidden.
 
 mod cache;
 pub mod epilogue;
 mod kernel_calls;
+mod links;
+mod paged_calls;
 mod prefix;
 pub mod projection;
+pub mod score;
 mod source;
+mod value_residual;
 
 pub use projection::{
     AnyProjection, LatentForm, LatentProjection, LatentProjectionConfig, MultiHeadProjection,
-    MultiHeadProjectionConfig, Projection, ProjectionConfig, QueryKeyNormConfig, QueryKeyNormScope, QueryKeyValue,
-    RotateFn,
+    MultiHeadProjectionConfig, PagedQuery, Projection, ProjectionConfig, QueryKeyNormConfig, QueryKeyNormScope,
+    QueryKeyValue, TransformFn,
 };
-pub use source::{AttentionSource, SegmentsConfig};
+pub use score::{AnyScore, ScoreConfig};
+pub use source::{AttentionSource, SegmentsConfig, SharedSourceConfig};
+pub use value_residual::{ValueResidual, ValueResidualConfig};
 
 use crate::{
-    context::{Context, KeySource},
+    context::{Context, KeySource, LayerLinks},
     init::Initializer,
     part::Layer,
-    position::{Position, PositionConfig},
-    variant::{BuildContext, Card, Cost, Variant},
+    position::{Position, PositionConfig, Side},
+    variant::{BuildContext, Card, Cost, KernelForm, Variant},
 };
 use burn::{
     module::{Module, Param},
     tensor::Tensor,
 };
-use kiln_kernels::{
-    attention::Score,
-    planner::{KernelPlan, PlannerInput, plan_attention},
-};
+use kiln_kernels::planner::{KernelPlan, PlannerInput, plan_attention};
 use kiln_spec::{Pattern, ValidationError};
 use prefix::TrainedPrefix;
 use schemars::JsonSchema;
@@ -64,7 +69,10 @@ pub struct AttentionConfig {
     /// applied in addition.
     pub pattern: Pattern,
     /// Score function: from scores to attention weights.
-    pub score: Score,
+    pub score: ScoreConfig,
+    /// Add the values of the stack's first attention layer (value residual). Absent: no.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value_residual: Option<ValueResidualConfig>,
 }
 
 /// Attention layer; see the [module](self).
@@ -77,12 +85,19 @@ pub struct Attention {
     source: AttentionSource,
     /// Trained prefix, with source `segments`.
     prefix: Option<TrainedPrefix>,
+    /// Factors of the value residual; absent in the first layer of a stack.
+    value_residual: Option<ValueResidual>,
+    /// What the layer publishes and reads of other layers.
+    #[module(skip)]
+    links: LayerLinks,
     /// Sink logit of each head, `[H]`, starting at 0.
     sink: Option<Param<Tensor<1>>>,
     #[module(skip)]
     pattern: Pattern,
+    score: AnyScore,
+    /// Why only the reference kernel computes the layer, if so: its score function or position encoding.
     #[module(skip)]
-    score: Score,
+    reference_only: Option<String>,
     /// Whether its position encoding adds a bias to the scores.
     #[module(skip)]
     has_score_bias: bool,
@@ -103,8 +118,10 @@ impl Variant for Attention {
         config.projection.resolve(build);
         let heads = config.projection.heads();
         if let Some(position) = &mut config.position {
+            position.fit_heads(heads, config.projection.query_width(build.hidden));
             position.resolve(&BuildContext { heads, ..*build });
         }
+        config.score.resolve(&BuildContext { heads, ..*build });
     }
 
     fn check(config: &AttentionConfig, build: &BuildContext, path: &str) -> Result<(), ValidationError> {
@@ -116,15 +133,23 @@ impl Variant for Attention {
             return Err(ValidationError::new(format!("{path}.position"), reason).with_suggestion(suggestion));
         }
         position.check(build, &format!("{path}.position"))?;
-        let build = BuildContext { position, ..*build };
+        let build = BuildContext { position, heads: config.projection.heads(), ..*build };
         config.projection.check(&build, &format!("{path}.projection"))?;
         config.source.check(config.position.is_some(), path)?;
-        config.score.validate(&format!("{path}.score"))
+        links::check(config, path)?;
+        config.score.check(&build, &format!("{path}.score"))?;
+        check_prefix(config, path)
     }
 
     fn init(config: &AttentionConfig, build: &BuildContext, init: &mut Initializer) -> Self {
         let build = &BuildContext { heads: config.projection.heads(), ..*build };
-        let projection = config.projection.init(build, init);
+        let links = init.layer_links.get(&init.path()).cloned().unwrap_or_default();
+        let projection = match (&config.projection, &config.source) {
+            (ProjectionConfig::Heads(heads), AttentionSource::Shared(_)) => {
+                AnyProjection::Heads(MultiHeadProjection::without_key_value(heads, build, init))
+            }
+            (projection, _) => projection.init(build, init),
+        };
         let prefix = match &config.source {
             AttentionSource::Segments(SegmentsConfig { prefix_length }) => {
                 let shapes = projection.key_value_shapes();
@@ -132,14 +157,18 @@ impl Variant for Attention {
             }
             _ => None,
         };
+        let value_residual = config.value_residual.as_ref().filter(|_| links.reads_values);
         Self {
             prefix,
+            value_residual: value_residual.map(|config| init.scope("value_residual", |init| config.init(init))),
+            links,
             sink: config.score.has_sink().then(|| init.constant([config.projection.heads()], 0.0)),
             projection,
             source: config.source.clone(),
             position: config.position.as_ref().map(|p| init.scope("position", |init| p.init(build, init))),
             pattern: config.pattern.clone(),
-            score: config.score.clone(),
+            score: init.scope("score", |init| config.score.init(build, init)),
+            reference_only: reference_only(config, build),
             has_score_bias: !config.source.is_cross()
                 && config.position.as_ref().unwrap_or(build.position).has_score_bias(),
             dropout: build.dropout,
@@ -151,25 +180,35 @@ impl Layer for Attention {
     fn forward(&self, x: Tensor<3>, cx: &mut Context) -> Tensor<3> {
         let keys = self.source.key_source(self.cache_policy());
         let position = self.position.clone().or_else(|| cx.position.clone()).filter(|_| keys != KeySource::Memory);
-        let mut rotate = |x: Tensor<4>, cx: &mut Context| match &position {
-            Some(position) => position.rotate(x, cx),
+        let mut transform = |side: Side, x: Tensor<4>, cx: &mut Context| match &position {
+            Some(position) => position.transform(side, x, cx),
             None => x,
         };
         let key_value = match keys {
+            KeySource::OwnStream(_) if self.source.is_shared() => {
+                self.links.reads_key_value.and_then(|link| links::shared_key_value(link, &x, cx))
+            }
             KeySource::OwnStream(policy) => {
-                let new = self.projection.project_key_value(x.clone(), cx, &mut rotate);
-                Some(cache::extend_cache(new, policy, cx))
+                let new = self.projection.project_key_value(x.clone(), cx, &mut transform);
+                let new = self.link_values(new, cx);
+                if self.reads_pages(&new, cx) {
+                    let pages = cache::append_pages(new, policy, cx);
+                    let query = self.projection.project_paged_query(x, cx, &mut transform);
+                    let bias = position.as_ref().and_then(|p| p.bias(query.query.dims()[1], query.scale, cx));
+                    return self.attend_pages(query, &pages, bias, cx);
+                }
+                Some(self.publish_key_value(cache::extend_cache(new, policy, cx), cx))
             }
-            KeySource::Memory => {
-                source::memory_key_values(cx, |hidden, cx| self.projection.project_key_value(hidden, cx, &mut rotate))
-            }
+            KeySource::Memory => source::memory_key_values(cx, |hidden, cx| {
+                self.projection.project_key_value(hidden, cx, &mut transform)
+            }),
         };
         let Some(key_value) = key_value else { return x.zeros_like() };
         let key_value = match &self.prefix {
             Some(prefix) => prefix.prepend_to(key_value),
             None => key_value,
         };
-        let mut inputs = self.projection.project_query(x, key_value, cx, &mut rotate);
+        let mut inputs = self.projection.project_query(x, key_value, cx, &mut transform);
         inputs.query = cx.probe_value("queries", inputs.query);
         inputs.key = cx.probe_value("keys", inputs.key);
         inputs.value = cx.probe_value("values", inputs.value);
@@ -185,7 +224,10 @@ impl Layer for Attention {
         let prefix = self.prefix.as_ref().map_or(0, TrainedPrefix::length);
         let keys = (self.cache_policy().retained_len(length) + prefix) as f64;
         let (projection, per_key) = self.projection.flops();
-        let cached: usize = self.projection.key_value_shapes().iter().map(|[heads, width]| heads * width).sum();
+        let cached: usize = match self.source {
+            AttentionSource::Shared(_) => 0,
+            _ => self.projection.key_value_shapes().iter().map(|[heads, width]| heads * width).sum(),
+        };
         Cost { flops: projection + per_key * keys, state_bytes: 4.0 * cached as f64 * keys / length.max(1) as f64 }
     }
 
@@ -199,6 +241,7 @@ impl Layer for Attention {
             is_cpu_f32: self.projection.has_cpu_kernel(),
             // Decoding has one query per call; in training the number isn't known.
             num_queries: usize::from(!needs_gradients),
+            keys_in_pages: !needs_gradients && !self.source.is_cross(),
             has_dropout: needs_gradients && self.dropout > 0.0,
             tiles_known: true,
             ..self.kernel_requirements()
@@ -212,16 +255,34 @@ impl Layer for Attention {
         } else if !matches!(self.pattern, Pattern::Global(_)) {
             line += &format!(", {}", self.pattern);
         }
+        line += links::description(&self.source, self.value_residual.is_some());
         if let Some(prefix) = &self.prefix {
             line += &format!(", a prefix of {}", prefix.length());
         }
-        match &self.score {
-            Score::Softmax(softmax) => {
-                line += &softmax.softcap.map(|cap| format!(", softcap {cap}")).unwrap_or_default();
-                line += if softmax.sink { ", sink" } else { "" };
-            }
-            Score::Sigmoid(_) => line += ", sigmoid",
-        }
-        line
+        let score = self.score.describe();
+        if score.is_empty() { line } else { format!("{line}, {score}") }
     }
+}
+
+/// Checks that outputs over the trained prefix and over the tokens can be merged, if there is a prefix.
+fn check_prefix(config: &AttentionConfig, path: &str) -> Result<(), ValidationError> {
+    if !matches!(config.source, AttentionSource::Segments(_)) || config.score.merges_key_sets() {
+        return Ok(());
+    }
+    let reason = format!(
+        "`{}` scores compare all keys of a query; they can't be computed apart for a trained prefix",
+        config.score.name()
+    );
+    Err(ValidationError::new(format!("{path}.score"), reason).with_suggestion("source = \"self\""))
+}
+
+/// Why only the reference kernel computes a layer, by the cards of its score function and its position encoding; `None` if
+/// others can.
+fn reference_only(config: &AttentionConfig, build: &BuildContext) -> Option<String> {
+    let position = config.position.as_ref().unwrap_or(build.position);
+    let position = Some(("position", position.card())).filter(|_| !config.source.is_cross());
+    let cards = [Some(("score", config.score.card())), position];
+    let (kind, card) = cards.into_iter().flatten().find(|(_, card)| card.kernel == Some(KernelForm::Reference))?;
+    let bytes = 4 * config.projection.heads();
+    Some(format!("{kind} `{}` needs all scores at once: {bytes} bytes × queries × keys", card.name))
 }

@@ -33,13 +33,21 @@ impl TrainedPrefix {
         self.length
     }
 
+    /// Returns the tensors that the projection caches, `[B, G, P, width]` each, for `rows` rows, in the type of `like`.
+    /// `shapes` are heads and width of each.
+    pub fn key_value(&self, rows: usize, shapes: &[[usize; 2]], like: &Tensor<4>) -> KeyValue {
+        let tensors = self.entries.iter().zip(shapes).map(|(prefix, [g, width])| {
+            let prefix = prefix.val().cast(like.dtype()).reshape([1, *g, self.length, *width]);
+            prefix.expand([rows, *g, self.length, *width])
+        });
+        tensors.collect()
+    }
+
     /// Returns the prefix followed by the tokens' keys and values, `[B, G, P + S, width]` each.
     pub fn prepend_to(&self, tokens: KeyValue) -> KeyValue {
-        let merged = self.entries.iter().zip(tokens).map(|(prefix, tokens)| {
-            let [b, g, _, width] = tokens.dims();
-            let prefix = prefix.val().cast(tokens.dtype()).reshape([1, g, self.length, width]);
-            Tensor::cat(vec![prefix.expand([b, g, self.length, width]), tokens], 2)
-        });
-        merged.collect()
+        let Some(first) = tokens.first() else { return tokens };
+        let shapes: Vec<[usize; 2]> = tokens.iter().map(|tensor| [tensor.dims()[1], tensor.dims()[3]]).collect();
+        let prefix = self.key_value(first.dims()[0], &shapes, first);
+        prefix.into_iter().zip(tokens).map(|(prefix, tokens)| Tensor::cat(vec![prefix, tokens], 2)).collect()
     }
 }

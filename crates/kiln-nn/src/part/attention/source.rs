@@ -1,6 +1,6 @@
-//! Source of keys and values: the tokens themselves, the encoder output, or tokens plus a trained prefix.
+//! Source of keys and values: the tokens themselves, the encoder output, tokens plus a trained prefix, or another layer.
 
-use super::{cache::KeyValueCache, projection::KeyValue};
+use super::{cache::MemoryCache, projection::KeyValue};
 use crate::context::{Context, KeySource};
 use burn::tensor::Tensor;
 use kiln_spec::{Card, ValidationError, card::ALL_LAWS, config::NoOptions, plan::CachePolicy};
@@ -16,6 +16,8 @@ kiln_spec::choice! {
         "cross" => Cross(NoOptions) with CROSS_CARD,
         /// Self-attention with a trained key-value prefix (prefix tuning, 2101.00190).
         "segments" => Segments(SegmentsConfig) with Card::config_only("2101.00190"),
+        /// Keys and values of an earlier layer (cross-layer attention, CLA, 2405.12981).
+        "shared" => Shared(SharedSourceConfig) with SHARED_CARD,
     }
 }
 
@@ -24,6 +26,13 @@ const CROSS_CARD: Card = Card {
     incompatible_with: "a stack without an encoder, positions of its own",
     exemptions: &[(ALL_LAWS, "it needs an encoder; encoder-decoder models have tests of their own")],
     ..Card::config_only("1706.03762")
+};
+
+/// Card of shared keys and values.
+const SHARED_CARD: Card = Card {
+    incompatible_with: "no earlier layer, a source with other heads, positions or fewer cached keys, a source that may be \
+                        skipped, `latent`",
+    ..Card::config_only("2405.12981")
 };
 
 impl Default for AttentionSource {
@@ -46,7 +55,27 @@ impl Default for SegmentsConfig {
     }
 }
 
+/// Options of shared keys and values.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Default)]
+#[serde(default, deny_unknown_fields)]
+pub struct SharedSourceConfig {
+    /// Number of the block whose attention computes the keys and values, from 0, copies counted. Absent: the nearest earlier
+    /// attention with keys and values of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block: Option<usize>,
+}
+
 impl AttentionSource {
+    /// Whether keys and values are computed from the tokens of the layer's own stream by the layer itself.
+    pub fn is_own(&self) -> bool {
+        matches!(self, Self::Own(_) | Self::Segments(_))
+    }
+
+    /// Whether keys and values are those of another layer.
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Self::Shared(_))
+    }
+
     /// Whether keys and values come from another stream.
     pub fn is_cross(&self) -> bool {
         matches!(self, Self::Cross(_))
@@ -82,11 +111,11 @@ pub(super) fn memory_key_values(
     project: impl FnOnce(Tensor<3>, &mut Context) -> KeyValue,
 ) -> Option<KeyValue> {
     let hidden = cx.memory.as_ref()?.hidden.clone();
-    let cached: Option<KeyValueCache> = cx.take_state("memory");
+    let cached: Option<MemoryCache> = cx.take_state("memory");
     let key_value = match cached {
-        Some(KeyValueCache(Some(key_value))) => key_value,
+        Some(MemoryCache(Some(key_value))) => key_value,
         _ => project(hidden, cx),
     };
-    cx.put_state("memory", KeyValueCache(Some(key_value.clone())));
+    cx.put_state("memory", MemoryCache(Some(key_value.clone())));
     Some(key_value)
 }

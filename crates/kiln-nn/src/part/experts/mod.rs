@@ -24,7 +24,7 @@ mod selection_bias;
 mod stacked;
 
 pub use config::{Expert, ExpertConfig, MixtureOfExpertsConfig, ScoringFunction};
-pub use selection::{ExpertGroupsConfig, GroupScore};
+pub use selection::{ExpertGroupsConfig, GroupScore, multi_hot, select_top_k};
 pub use selection_bias::{ExpertLoad, SELECTION_BIAS, SelectionBiasConfig, is_selection_bias};
 
 use super::feed_forward::{gated_mlp, mlp};
@@ -136,7 +136,7 @@ impl Layer for MixtureOfExperts {
         // Two readers of the input, the router and this barrier, so that gradient checkpointing keeps the bits.
         let expert_input = reshape_barrier(x, [b * t, 1, m]);
         let rows = expert_input.clone().expand([b * t, k, m]).reshape([1, b * t * k, m]);
-        let out = self.experts.forward(rows, &expert, cx.arithmetic).reshape([b * t, k, m]);
+        let out = self.experts.forward(rows, &expert, cx).reshape([b * t, k, m]);
         let out = (out * weight.unsqueeze_dim(2)).sum_dim(1).reshape([b, t, m]);
         let out = match &self.shared {
             Some(shared) => out + self.shared_output(shared, expert_input.reshape([b, t, m]), cx),

@@ -7,6 +7,7 @@ use super::{ExpertConfig, expert_intermediate};
 use crate::{
     adapter::{Site, SiteAdapters},
     arithmetic::{grouped_product, packed_grouped_product},
+    context::Context,
     init::Initializer,
     packed_weight::is_without_values,
     part::feed_forward::activation::Activation,
@@ -16,7 +17,7 @@ use burn::{
     module::{Module, Param},
     tensor::{Int, Tensor},
 };
-use kiln_kernels::{exact::Arithmetic, packed::PackedStack};
+use kiln_kernels::packed::PackedStack;
 
 /// Linear map of each expert, stacked.
 #[derive(Module, Debug)]
@@ -43,17 +44,17 @@ impl StackedLinear {
     }
 
     /// Maps each row with its expert: `x [1, R, in]`, `expert [R] → [1, R, out]`.
-    fn forward(&self, x: Tensor<3>, expert: &Tensor<1, Int>, arithmetic: Arithmetic) -> Tensor<3> {
+    fn forward(&self, x: Tensor<3>, expert: &Tensor<1, Int>, cx: &Context) -> Tensor<3> {
         let x = x.squeeze_dim(0);
         let y = match self.packed.as_ref().filter(|_| is_without_values(&self.weight)) {
-            Some(packed) => packed_grouped_product(x.clone(), packed, expert.clone(), arithmetic),
-            None => grouped_product(x.clone(), self.weight.val(), expert.clone(), arithmetic),
+            Some(packed) => packed_grouped_product(x.clone(), packed, expert.clone(), cx.arithmetic),
+            None => grouped_product(x.clone(), self.weight.val(), expert.clone(), cx.arithmetic),
         };
         let y = match &self.bias {
             Some(bias) => y + bias.val().select(0, expert.clone()),
             None => y,
         };
-        self.adapters.stacked(&x, expert, y, arithmetic).unsqueeze_dim(0)
+        self.adapters.stacked(&x, expert, y, cx).unsqueeze_dim(0)
     }
 
     /// Floating-point operations per row.
@@ -100,13 +101,13 @@ impl StackedExperts {
     }
 
     /// Runs each row through its expert: `x [1, R, M]`, `expert [R] → [1, R, M]`.
-    pub fn forward(&self, x: Tensor<3>, expert: &Tensor<1, Int>, arithmetic: Arithmetic) -> Tensor<3> {
-        let up = self.up.forward(x.clone(), expert, arithmetic);
+    pub fn forward(&self, x: Tensor<3>, expert: &Tensor<1, Int>, cx: &Context) -> Tensor<3> {
+        let up = self.up.forward(x.clone(), expert, cx);
         let activated = match &self.gate {
-            Some(gate) => self.activation.apply_gated(gate.forward(x, expert, arithmetic), up),
+            Some(gate) => self.activation.apply_gated(gate.forward(x, expert, cx), up),
             None => self.activation.apply(up),
         };
-        self.down.forward(activated, expert, arithmetic)
+        self.down.forward(activated, expert, cx)
     }
 
     /// Returns the floating-point operations of one expert per token.

@@ -5,33 +5,15 @@
 
 mod resets;
 
-use crate::{
-    context::{Context, Stateful},
-    init::Initializer,
-};
+use crate::{context::Context, init::Initializer};
 use burn::{
     module::Param,
     tensor::{Int, Tensor},
 };
 use kiln_spec::formula::MarkField;
-use std::any::Any;
 
-/// Decode state: S `[B, H, D, E]` and the document of the last valid token, `[B, 1]`. `None` before the first token.
-#[derive(Default)]
-struct RecurrentState(Option<(Tensor<4>, Tensor<2, Int>)>);
-
-impl Stateful for RecurrentState {
-    fn bytes(&self) -> usize {
-        self.0.as_ref().map_or(0, |(state, document)| {
-            let state_bytes = state.shape().num_elements() * state.dtype().size();
-            state_bytes + document.shape().num_elements() * document.dtype().size()
-        })
-    }
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
-    }
-}
+/// Decode state: S `[B, H, D, E]` and the document of the last valid token, `[B, 1]`.
+type RecurrentState = (Tensor<4>, Tensor<2, Int>);
 
 /// Tokens of one call as a scan reads them, and the state before them.
 pub struct RecurrentCall {
@@ -47,12 +29,12 @@ pub struct RecurrentCall {
 impl RecurrentCall {
     /// Begins a call: takes the state of `[B, H, D, E]` values out of the context. `x [B, T, M]` gives device and float type.
     pub fn begin(shape: [usize; 4], x: &Tensor<3>, cx: &mut Context) -> Self {
-        let taken: Option<RecurrentState> = cx.take_state("state");
+        let taken = cx.take_recurrent::<RecurrentState>("state");
         let (tokens, options) = (&cx.stream.tokens, (&x.device(), x.dtype()));
         let first = || resets::no_document(tokens);
         let (state, last_document) = match taken {
-            Some(RecurrentState(Some((state, document)))) => (Some(state), document),
-            Some(RecurrentState(None)) => (Some(Tensor::zeros(shape, options)), first()),
+            Some(Some((state, document))) => (Some(state), document),
+            Some(None) => (Some(Tensor::zeros(shape, options)), first()),
             None => (None, first()),
         };
         let (starts, last_document) = resets::document_starts(tokens, last_document);
@@ -64,7 +46,7 @@ impl RecurrentCall {
 /// Stores the state after a call, and the document that [`RecurrentCall`] ended with.
 pub fn put_state(state: Option<Tensor<4>>, last_document: Tensor<2, Int>, cx: &mut Context) {
     if let Some(state) = state {
-        cx.put_state("state", RecurrentState(Some((state, last_document))));
+        cx.put_recurrent("state", (state, last_document));
     }
 }
 

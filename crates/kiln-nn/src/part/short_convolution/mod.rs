@@ -11,18 +11,13 @@ mod taps;
 
 pub use taps::ConvolutionTaps;
 
-use crate::{
-    context::{Context, Stateful},
-    init::Initializer,
-    variant::invalid,
-};
+use crate::{context::Context, init::Initializer, variant::invalid};
 use burn::{
     module::{Module, Param},
     tensor::Tensor,
 };
 use kiln_kernels::short_convolution::{Filter, short_convolution};
 use kiln_spec::ValidationError;
-use std::any::Any;
 
 /// Longest filter, 64. A larger number in a configuration is treated as a mistake.
 pub const MAX_WIDTH: usize = 64;
@@ -34,20 +29,6 @@ pub struct ShortConvolution {
     pub weight: Param<Tensor<2>>,
     /// Bias, `[N]`.
     pub bias: Option<Param<Tensor<1>>>,
-}
-
-/// Decode state: the last W − 1 inputs, `[B, W − 1, N]`, oldest first. `None` before the first token.
-#[derive(Default)]
-struct ConvolutionState(Option<Tensor<3>>);
-
-impl Stateful for ConvolutionState {
-    fn bytes(&self) -> usize {
-        self.0.as_ref().map_or(0, |rows| rows.shape().num_elements() * rows.dtype().size())
-    }
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
-    }
 }
 
 impl ShortConvolution {
@@ -79,14 +60,14 @@ impl ShortConvolution {
     fn with_earlier_rows(x: Tensor<3>, taps: &ConvolutionTaps, cx: &mut Context) -> Tensor<3> {
         let Some(kept) = taps.kept_rows() else { return x };
         let ([b, _, n], [_, earlier]) = (x.dims(), kept.dims());
-        let stored: Option<ConvolutionState> = cx.take_state("rows");
+        let stored: Option<Tensor<3>> = cx.take_recurrent("rows").flatten();
         let zeros = || Tensor::zeros([b, earlier, n], (&x.device(), x.dtype()));
-        let rows = stored.and_then(|stored| stored.0).unwrap_or_else(zeros);
+        let rows = stored.unwrap_or_else(zeros);
         let dtype = x.dtype();
         let x = Tensor::cat(vec![rows, x], 1);
         let is_kept = kept.clone().greater_equal_elem(0).float().cast(dtype).unsqueeze_dim::<3>(2);
         let next = x.clone().gather(1, kept.clamp_min(0).unsqueeze_dim::<3>(2).expand([b, earlier, n])) * is_kept;
-        cx.put_state("rows", ConvolutionState(Some(next)));
+        cx.put_recurrent("rows", next);
         x
     }
 

@@ -1,9 +1,8 @@
 //! Which tokens a short convolution reads, found on the device from the token marks.
 
-use crate::context::{Context, Stateful};
+use crate::context::Context;
 use burn::tensor::{Int, Tensor};
 use kiln_spec::formula::MarkField;
-use std::any::Any;
 
 /// Document number that no token has.
 const NO_DOCUMENT: i32 = -1;
@@ -14,20 +13,6 @@ pub struct ConvolutionTaps {
     taps: Tensor<3, Int>,
     /// Rows of the inputs that the next call reads, oldest first, `[B, W − 1]`; −1 for none. Absent without decode state.
     kept: Option<Tensor<2, Int>>,
-}
-
-/// Decode state: documents of the last W − 1 valid tokens, `[B, W − 1]`. `None` before the first token.
-#[derive(Default)]
-struct DocumentState(Option<Tensor<2, Int>>);
-
-impl Stateful for DocumentState {
-    fn bytes(&self) -> usize {
-        self.0.as_ref().map_or(0, |documents| documents.shape().num_elements() * documents.dtype().size())
-    }
-
-    fn into_any(self: Box<Self>) -> Box<dyn Any> {
-        self
-    }
 }
 
 /// For each token in a row, earlier ones included, the token before it. Tokens count from 1; 0 is none.
@@ -62,13 +47,14 @@ impl ConvolutionTaps {
     /// Returns the taps of filters of `width` rows for the tokens of this call. Takes the documents of earlier tokens out of
     /// the state and stores those of the next call.
     pub fn new(width: usize, cx: &mut Context) -> Self {
-        let stored: Option<DocumentState> = if width > 1 { cx.take_state("documents") } else { None };
+        // Documents of the last W − 1 valid tokens, `[B, W − 1]`.
+        let stored: Option<Option<Tensor<2, Int>>> = if width > 1 { cx.take_recurrent("documents") } else { None };
         let tokens = &cx.stream.tokens;
         let ([b, t], document) = (tokens.dims(), tokens.field(MarkField::Document).clone());
         let (live, device) = (tokens.field(MarkField::Valid).clone(), document.device());
         let earlier = if stored.is_some() { width - 1 } else { 0 };
         let (all_live, documents) = match &stored {
-            Some(DocumentState(stored)) => {
+            Some(stored) => {
                 let none = || Tensor::full([b, earlier], NO_DOCUMENT, &device);
                 let before = stored.clone().unwrap_or_else(none);
                 let ones = Tensor::<2, Int>::ones([b, earlier], &device);
@@ -102,7 +88,7 @@ impl ConvolutionTaps {
         }
         kept.reverse();
         let kept = Tensor::cat(kept, 1);
-        cx.put_state("documents", DocumentState(Some(rows.documents.clone().gather(1, kept.clone()))));
+        cx.put_recurrent("documents", rows.documents.clone().gather(1, kept.clone()));
         kept - 1
     }
 

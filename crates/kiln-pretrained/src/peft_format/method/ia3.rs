@@ -21,6 +21,8 @@ pub(super) const METHOD: Method = Method {
     describe,
     seeded: |_, _| None,
     stack: None,
+    is_divisible: true,
+    pruned: None,
 };
 
 const OUTPUTS: [TensorRow; 1] = [TensorRow::new("ia3_l", "", "l", ["o 1", "o"]).neutral(Neutral::One)];

@@ -57,6 +57,8 @@ pub(super) const METHOD: Method = Method {
     describe,
     seeded: |_, _| None,
     stack: Some(stack),
+    is_divisible: true,
+    pruned: None,
 };
 
 /// The magnitude, which only DoRA has, is last.

@@ -23,6 +23,8 @@ pub(super) const METHOD: Method = Method {
     describe,
     seeded: |_, _| None,
     stack: None,
+    is_divisible: true,
+    pruned: None,
 };
 
 const TOKENS: [TensorRow; 1] = [TensorRow::new("prompt_embeddings", "", "prompt", ["r o", "r o"]).in_file("")];

@@ -28,6 +28,8 @@ pub(super) const METHOD: Method = Method {
     describe,
     seeded,
     stack: None,
+    is_divisible: true,
+    pruned: None,
 };
 
 const LINEAR: [TensorRow; 4] = [

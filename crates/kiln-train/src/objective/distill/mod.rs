@@ -154,6 +154,7 @@ fn hidden_at(model: &Model, batch: &Batch, positions: &[i32], blocks: &[usize], 
     let (last, blocks) = with_block_outputs(blocks, cx, |cx| hidden_states(model, batch, cx));
     let indices = int_tensor(positions.to_vec(), &last.device().without_autodiff());
     let pick = |hidden: Tensor<3>| {
+        let hidden = model.sum_streams(hidden);
         let [b, t, m] = hidden.dims();
         hidden.reshape([b * t, m]).select(0, indices.clone())
     };

@@ -88,7 +88,7 @@ impl<'a> ChatSession<'a> {
     /// Adds a user message, generates the reply and adds it. `interrupted` ends the reply; the text so far stays, and
     /// without text the user message is removed again. An error removes the user message too.
     ///
-    /// The cache is dropped if the conversation no longer starts with its tokens, or with `--no-prefix-cache`.
+    /// The cache is truncated to the tokens that the conversation starts with; `--no-prefix-cache` drops it.
     pub fn respond(&mut self, message: &str, interrupted: Option<&AtomicBool>) -> Result<(), CliError> {
         self.messages.push(chat_message("user", message));
         match self.generate(interrupted) {
@@ -109,9 +109,7 @@ impl<'a> ChatSession<'a> {
     fn generate(&mut self, interrupted: Option<&AtomicBool>) -> Result<Option<String>, CliError> {
         let ids = self.prompt_ids()?;
         let num_tokens = ids.len();
-        let reusable = |cache: &PrefixCache| cache.extends(&ids) && !self.args.no_prefix_cache;
-        let prefix_cache = self.prefix_cache.take().filter(reusable);
-        let cached_tokens = prefix_cache.as_ref().map_or(0, |cache| cache.tokens().len());
+        let prefix_cache = self.prefix_cache.take().filter(|_| !self.args.no_prefix_cache);
         let loaded = self.loaded;
         let flags = self.args.generation.settings();
         let options = self.options.clone().within_context(num_tokens, &flags, &loaded.generation);
@@ -120,6 +118,7 @@ impl<'a> ChatSession<'a> {
         // A Ctrl-C before this reply does not end it.
         interrupted.inspect(|flag| flag.store(false, Ordering::SeqCst));
         let mut stream = generator.stream_with_cache(prefix_cache, ids, &options)?;
+        let cached_tokens = stream.num_cached_tokens();
         let mut reply = String::new();
         let mut was_interrupted = false;
         while let Some(chunk) = block_on(stream.next())? {
@@ -132,6 +131,14 @@ impl<'a> ChatSession<'a> {
         }
         self.print("\n")?;
         interrupted.inspect(|flag| flag.store(false, Ordering::SeqCst));
+        let reread_tokens = stream.reread_tokens();
+        if let Some(tokens) = reread_tokens {
+            print_message(&format!(
+                "the conversation is now longer than the context that its positions were encoded for: its {tokens} tokens were \
+                 read again"
+            ));
+        }
+        let cached_tokens = if reread_tokens.is_some() { 0 } else { cached_tokens };
         self.prefix_cache = stream.into_prefix_cache();
         self.turn_stats.push(json!({ "tokens": num_tokens, "read_before": cached_tokens }));
         Ok((!was_interrupted || !reply.trim().is_empty()).then_some(reply))

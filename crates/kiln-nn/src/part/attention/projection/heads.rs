@@ -7,15 +7,16 @@
 //! rotary embedding. Values are only clipped.
 //!
 //! Parameters: `q.weight [M, H D]`, `k.weight [M, G D]`, `v.weight [M, G D]`, `o.weight [H D, M]`, biases of the output
-//! widths, and with `qk_norm` those of the norm under `q_norm` and `k_norm`. Cost: 4 M D (H + G) operations per token, 4 H D per key. Cache: 2 G D values per token.
+//! widths (`k` and `v` only with keys and values of its own), and with `qk_norm` those of the norm under `q_norm` and `k_norm`. Cost: 4 M D (H + G) operations per token, 4 H D per key. Cache: 2 G D values per token.
 
-use super::{KeyValue, Projection, QueryKeyNormConfig, QueryKeyNormScope};
+use super::{KeyValue, PagedQuery, Projection, QueryKeyNormConfig, QueryKeyNormScope};
 use crate::{
     context::Context,
     init::Initializer,
     linear::Linear,
     norm::Norm,
-    part::attention::{LatentForm, QueryKeyValue, RotateFn},
+    part::attention::{LatentForm, QueryKeyValue, TransformFn},
+    position::Side,
     variant::{BuildContext, Card, MAX_WIDTH, Variant, check_limit, invalid},
 };
 use burn::{module::Module, tensor::Tensor};
@@ -71,10 +72,10 @@ impl Default for MultiHeadProjectionConfig {
 pub struct MultiHeadProjection {
     /// Queries, `[M, H D]`.
     q: Linear,
-    /// Keys, `[M, G D]`.
-    k: Linear,
-    /// Values, `[M, G D]`.
-    v: Linear,
+    /// Keys, `[M, G D]`; absent with the keys of another layer.
+    k: Option<Linear>,
+    /// Values, `[M, G D]`; absent with the values of another layer.
+    v: Option<Linear>,
     /// Output, `[H D, M]`.
     o: Linear,
     /// Norm of the queries.
@@ -144,17 +145,38 @@ impl Variant for MultiHeadProjection {
     }
 
     fn init(config: &MultiHeadProjectionConfig, build: &BuildContext, init: &mut Initializer) -> Self {
+        Self::build(config, true, build, init)
+    }
+}
+
+impl MultiHeadProjection {
+    /// Projection of queries and output only, for an attention with the keys and values of another layer.
+    pub(in crate::part::attention) fn without_key_value(
+        config: &MultiHeadProjectionConfig,
+        build: &BuildContext,
+        init: &mut Initializer,
+    ) -> Self {
+        Self::build(config, false, build, init)
+    }
+
+    /// Builds the projection, with keys and values of its own or without.
+    fn build(
+        config: &MultiHeadProjectionConfig,
+        has_key_value: bool,
+        build: &BuildContext,
+        init: &mut Initializer,
+    ) -> Self {
         let (heads, kv_heads) = (config.heads, config.kv_heads.unwrap_or(config.heads));
         let (m, d) = (build.hidden, config.head_dim.unwrap_or(build.hidden / heads));
         let qk_norm = config.qk_norm.as_ref();
         Self {
             q_norm: qk_norm.map(|norm| norm.init("q_norm", [heads, d], build, init)),
-            k_norm: qk_norm.map(|norm| norm.init("k_norm", [kv_heads, d], build, init)),
+            k_norm: qk_norm.filter(|_| has_key_value).map(|norm| norm.init("k_norm", [kv_heads, d], build, init)),
             norm_scope: qk_norm.map_or_else(Default::default, |norm| norm.scope),
             clip: config.clip_qkv,
             q: Linear::new("q", [m, heads * d], config.bias, init),
-            k: Linear::new("k", [m, kv_heads * d], config.bias, init),
-            v: Linear::new("v", [m, kv_heads * d], config.bias, init),
+            k: has_key_value.then(|| Linear::new("k", [m, kv_heads * d], config.bias, init)),
+            v: has_key_value.then(|| Linear::new("v", [m, kv_heads * d], config.bias, init)),
             o: Linear::new_residual("o", [heads * d, m], config.out_bias.unwrap_or(config.bias), init),
             heads,
             kv_heads,
@@ -164,19 +186,29 @@ impl Variant for MultiHeadProjection {
 }
 
 impl Projection for MultiHeadProjection {
-    fn project_key_value(&self, x: Tensor<3>, cx: &mut Context, rotate: RotateFn) -> KeyValue {
-        let key = self.k.forward_with(x.clone(), cx);
+    fn project_key_value(&self, x: Tensor<3>, cx: &mut Context, transform: TransformFn) -> KeyValue {
+        let (Some(k), Some(v)) = (&self.k, &self.v) else { return Vec::new() };
+        let key = k.forward_with(x.clone(), cx);
         let key = self.clip(self.norm_scope.apply(self.k_norm.as_ref(), key, self.kv_heads));
-        let key = rotate(split_heads(key, self.kv_heads), cx);
-        vec![key, split_heads(self.clip(self.v.forward_with(x, cx)), self.kv_heads)]
+        let key = transform(Side::Key, split_heads(key, self.kv_heads), cx);
+        vec![key, split_heads(self.clip(v.forward_with(x, cx)), self.kv_heads)]
     }
 
-    fn project_query(&self, x: Tensor<3>, key_value: KeyValue, cx: &mut Context, rotate: RotateFn) -> QueryKeyValue {
-        let query = self.q.forward_with(x, cx);
-        let query = self.clip(self.norm_scope.apply(self.q_norm.as_ref(), query, self.heads));
-        let query = rotate(split_heads(query, self.heads), cx);
+    fn project_query(
+        &self,
+        x: Tensor<3>,
+        key_value: KeyValue,
+        cx: &mut Context,
+        transform: TransformFn,
+    ) -> QueryKeyValue {
+        let query = self.query_heads(x, cx, transform);
         let [key, value]: [Tensor<4>; 2] = key_value.try_into().expect("a key and a value tensor");
         QueryKeyValue { query, key, value, scale: self.scale, latent_form: LatentForm::Expanded }
+    }
+
+    fn project_paged_query(&self, x: Tensor<3>, cx: &mut Context, transform: TransformFn) -> PagedQuery {
+        let query = self.query_heads(x, cx, transform);
+        PagedQuery { query, keys: vec![0], value: 1, scale: self.scale, latent_form: LatentForm::Expanded }
     }
 
     fn project_output(&self, out: Tensor<4>, _latent_form: LatentForm, cx: &Context) -> Tensor<3> {
@@ -193,8 +225,8 @@ impl Projection for MultiHeadProjection {
     }
 
     fn flops(&self) -> (f64, f64) {
-        let matrices = [&self.q, &self.k, &self.v, &self.o];
-        (matrices.iter().map(|m| m.flops()).sum(), 4.0 * (self.heads * self.head_dim()) as f64)
+        let matrices = [&self.q, &self.o].into_iter().chain(&self.k).chain(&self.v);
+        (matrices.map(Linear::flops).sum(), 4.0 * (self.heads * self.head_dim()) as f64)
     }
 
     fn describe(&self) -> String {
@@ -207,6 +239,13 @@ impl MultiHeadProjection {
     /// Width D of a head.
     fn head_dim(&self) -> usize {
         self.q.size()[1] / self.heads
+    }
+
+    /// Queries of `x [B, T, M]` after norm, limit and rotation, `[B, H, T, D]`.
+    fn query_heads(&self, x: Tensor<3>, cx: &mut Context, transform: TransformFn) -> Tensor<4> {
+        let query = self.q.forward_with(x, cx);
+        let query = self.clip(self.norm_scope.apply(self.q_norm.as_ref(), query, self.heads));
+        transform(Side::Query, split_heads(query, self.heads), cx)
     }
 
     /// Queries, keys or values within the limit, if there is one.

@@ -14,7 +14,7 @@ pub use heads::{MultiHeadProjection, MultiHeadProjectionConfig};
 pub use latent::{LatentProjection, LatentProjectionConfig};
 pub use qk_norm::{QueryKeyNormConfig, QueryKeyNormScope};
 
-use crate::context::Context;
+use crate::{context::Context, position::Side};
 use burn::tensor::Tensor;
 
 /// What is cached of each token: tensors `[B, G, T, width]`, concatenated along T from call to call.
@@ -44,11 +44,19 @@ impl ProjectionConfig {
             Self::Latent(latent) => latent.heads,
         }
     }
+
+    /// Returns the width of a query head of a model of `hidden` channels; `None` if it depends on the call.
+    pub fn query_width(&self, hidden: usize) -> Option<usize> {
+        match self {
+            Self::Heads(heads) => Some(heads.head_dim.unwrap_or(hidden / heads.heads.max(1))),
+            Self::Latent(_) => None,
+        }
+    }
 }
 
-/// Function that rotates queries or keys by their positions, `[B, H, T, D] → [B, H, T, D]`; the identity without rotary
-/// positions.
-pub type RotateFn<'a> = &'a mut dyn FnMut(Tensor<4>, &mut Context) -> Tensor<4>;
+/// Function that transforms queries or keys by their positions, `[B, H, T, D] → [B, H, T, D]`: a rotation with rotary
+/// positions, the identity with others.
+pub type TransformFn<'a> = &'a mut dyn FnMut(Side, Tensor<4>, &mut Context) -> Tensor<4>;
 
 /// Inputs of an attention kernel.
 #[derive(Clone, Debug)]
@@ -80,6 +88,21 @@ impl QueryKeyValue {
     }
 }
 
+/// Queries over cached tensors in pages.
+#[derive(Clone, Debug)]
+pub struct PagedQuery {
+    /// `[B, H, T, D]`.
+    pub query: Tensor<4>,
+    /// Cached tensors that a key is made of, in this order: their widths add up to D.
+    pub keys: Vec<usize>,
+    /// Cached tensor of the values.
+    pub value: usize,
+    /// Factor of the products q · k.
+    pub scale: f64,
+    /// Form of the values.
+    pub latent_form: LatentForm,
+}
+
 /// Form of the values that a projection passes to the attention kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum LatentForm {
@@ -92,11 +115,21 @@ pub enum LatentForm {
 
 /// Projection of queries, keys, values and output.
 pub trait Projection {
-    /// Returns what is cached of each token of `x [B, T, M]`. Keys are rotated by their positions before they are cached.
-    fn project_key_value(&self, x: Tensor<3>, cx: &mut Context, rotate: RotateFn) -> KeyValue;
+    /// Returns what is cached of each token of `x [B, T, M]`. Keys are transformed by their positions before they are cached.
+    fn project_key_value(&self, x: Tensor<3>, cx: &mut Context, transform: TransformFn) -> KeyValue;
 
     /// Returns the kernel inputs: queries of `x [B, T, M]`, keys and values of all cached tokens.
-    fn project_query(&self, x: Tensor<3>, key_value: KeyValue, cx: &mut Context, rotate: RotateFn) -> QueryKeyValue;
+    fn project_query(
+        &self,
+        x: Tensor<3>,
+        key_value: KeyValue,
+        cx: &mut Context,
+        transform: TransformFn,
+    ) -> QueryKeyValue;
+
+    /// Returns queries of `x [B, T, M]` for cached tensors that are read where they are: keys and values are cached tensors as
+    /// [`project_key_value`](Self::project_key_value) returned them.
+    fn project_paged_query(&self, x: Tensor<3>, cx: &mut Context, transform: TransformFn) -> PagedQuery;
 
     /// Projects the heads' outputs, `[B, H, T, E] → [B, T, M]`. `latent_form` is that of the kernel inputs.
     fn project_output(&self, out: Tensor<4>, latent_form: LatentForm, cx: &Context) -> Tensor<3>;

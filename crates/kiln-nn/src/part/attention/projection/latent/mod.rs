@@ -21,20 +21,22 @@ mod config;
 
 pub use config::LatentProjectionConfig;
 
-use super::{KeyValue, Projection, heads::split_heads};
+use super::{KeyValue, PagedQuery, Projection, heads::split_heads};
 use crate::{
     arithmetic::product_by_head,
     context::Context,
     init::Initializer,
     linear::Linear,
     norm::Norm,
-    part::attention::{LatentForm, QueryKeyValue, RotateFn},
+    part::attention::{LatentForm, QueryKeyValue, TransformFn},
+    position::Side,
     variant::{BuildContext, Card, MAX_WIDTH, Variant, invalid},
 };
 use burn::{
     module::{Module, Param},
     tensor::Tensor,
 };
+use kiln_kernels::exact::Arithmetic;
 use kiln_spec::ValidationError;
 
 /// Latent projection (MLA): matrices down to the latents and up to the heads.
@@ -103,6 +105,13 @@ impl Variant for LatentProjection {
             let reason = format!("expected a finite number above 0, found {}", config.scale.unwrap_or_default());
             return invalid(path, "scale", reason);
         }
+        if build.position.reads_queries() {
+            let reason = format!(
+                "`{}` positions read queries of one width; those of a latent projection have another width in decoding",
+                build.position.name()
+            );
+            return Err(ValidationError::new(path, reason).with_suggestion("position = \"rotary\""));
+        }
         match build.position.check_heads(widths.heads, widths.rope) {
             Err(reason) => invalid(path, "qk_rope_head_dim", reason),
             Ok(()) => config.norm.check(&BuildContext { hidden: widths.rank, ..*build }, &format!("{path}.norm")),
@@ -132,26 +141,30 @@ impl Variant for LatentProjection {
 }
 
 impl Projection for LatentProjection {
-    fn project_key_value(&self, x: Tensor<3>, cx: &mut Context, rotate: RotateFn) -> KeyValue {
+    fn project_key_value(&self, x: Tensor<3>, cx: &mut Context, transform: TransformFn) -> KeyValue {
         let latent = self.kv_norm.forward(self.kv_down.forward_with(x.clone(), cx));
-        vec![latent.unsqueeze_dim(1), rotate(self.k_rope.forward_with(x, cx).unsqueeze_dim(1), cx)]
+        let key_rope = self.k_rope.forward_with(x, cx).unsqueeze_dim(1);
+        vec![latent.unsqueeze_dim(1), transform(Side::Key, key_rope, cx)]
     }
 
-    fn project_query(&self, x: Tensor<3>, key_value: KeyValue, cx: &mut Context, rotate: RotateFn) -> QueryKeyValue {
+    fn project_query(
+        &self,
+        x: Tensor<3>,
+        key_value: KeyValue,
+        cx: &mut Context,
+        transform: TransformFn,
+    ) -> QueryKeyValue {
         let [latent, key_rope]: [Tensor<4>; 2] = key_value.try_into().expect("a latent and a rotary key");
         let [b, _, s, _] = latent.dims();
         let [nope, rope, _] = self.head_dims();
-        let query = split_heads(self.query_states(x, cx), self.heads);
-        let t = query.dims()[2];
-        let query_nope = query.clone().narrow(3, 0, nope);
-        let query_rope = rotate(query.narrow(3, nope, rope), cx);
+        let [query_nope, query_rope] = self.query_parts(x, cx, transform);
+        let t = query_nope.dims()[2];
         let scale = self.scale;
         // Expanding computes K and V of all S keys: S·R·(N + E) multiplications per head, for any T. Absorbing makes each of the
         // T·S scores R wide instead of N, and each value R wide instead of E, which is cheaper for few queries.
         // The two forms differ in rounding: in exact arithmetic all calls absorb, whatever their number of queries.
         if cx.arithmetic.is_exact() || cx.state.is_some() && t < nope {
-            let absorbed = product_by_head(query_nope, self.weight_by_head(&self.k).swap_dims(2, 3), cx.arithmetic);
-            let query = Tensor::cat(vec![absorbed, query_rope], 3);
+            let query = self.absorbed_query(query_nope, query_rope, cx.arithmetic);
             let key = Tensor::cat(vec![latent.clone(), key_rope], 3);
             return QueryKeyValue { query, key, value: latent, scale, latent_form: LatentForm::Absorbed };
         }
@@ -163,6 +176,18 @@ impl Projection for LatentProjection {
             value: latent.matmul(self.weight_by_head(&self.v)),
             scale,
             latent_form: LatentForm::Expanded,
+        }
+    }
+
+    /// Always the absorbed form: a key is a latent and a rotary key, a value is the latent.
+    fn project_paged_query(&self, x: Tensor<3>, cx: &mut Context, transform: TransformFn) -> PagedQuery {
+        let [query_nope, query_rope] = self.query_parts(x, cx, transform);
+        PagedQuery {
+            query: self.absorbed_query(query_nope, query_rope, cx.arithmetic),
+            keys: vec![0, 1],
+            value: 0,
+            scale: self.scale,
+            latent_form: LatentForm::Absorbed,
         }
     }
 
@@ -204,6 +229,19 @@ impl LatentProjection {
             (Some(down), Some(norm)) => self.q.forward_with(norm.forward(down.forward_with(x, cx)), cx),
             _ => self.q.forward_with(x, cx),
         }
+    }
+
+    /// Queries of `x [B, T, M]`: their parts without position, `[B, H, T, N]`, and rotated, `[B, H, T, P]`.
+    fn query_parts(&self, x: Tensor<3>, cx: &mut Context, transform: TransformFn) -> [Tensor<4>; 2] {
+        let [nope, rope, _] = self.head_dims();
+        let query = split_heads(self.query_states(x, cx), self.heads);
+        [query.clone().narrow(3, 0, nope), transform(Side::Query, query.narrow(3, nope, rope), cx)]
+    }
+
+    /// (q_nope W_kᵀ, q_rope), `[B, H, T, R + P]`: queries for keys that are a latent and a rotary key.
+    fn absorbed_query(&self, query_nope: Tensor<4>, query_rope: Tensor<4>, arithmetic: Arithmetic) -> Tensor<4> {
+        let absorbed = product_by_head(query_nope, self.weight_by_head(&self.k).swap_dims(2, 3), arithmetic);
+        Tensor::cat(vec![absorbed, query_rope], 3)
     }
 
     /// Widths N, P and E of a head.

@@ -1,0 +1,264 @@
+//! Attention of one query a row over keys and values in pages, on the CPU: decoding reads a cache where it is.
+//!
+//! A row's keys are in pages of 64 ([`kiln_spec::pages`]), each in 32 or 16 bits ([`CacheDtype`]). Nothing is copied but one
+//! row of values a head. A task takes one key-value head of one row and one chunk of [`CHUNK_PAGES`] pages, for all query
+//! heads that share the key-value head. Its result is Σ exp(s − m) v, Σ exp(s − m) and m, the greatest score. The results
+//! of a row's chunks are merged in ascending order (2205.14135, section 3.1; split over keys as in 2311.01282, section 3).
+//!
+//! Chunk borders are multiples of 512 keys of the row itself. The result of a row is therefore the same to the bit for any
+//! batch and number of threads.
+//!
+//! Supports grouped heads, keys of several parts and values of any width (MLA: the key is latent and rotary key, the value
+//! the latent), scores and biases that work in a tile, any pattern, and the log-sum-exp (for sinks and merges). No gradients.
+//! Bound against the reference: 1e-5 in f32 for inputs around 1 (`paged_attention_is_its_reference`).
+
+mod chunk;
+mod page;
+mod table;
+
+pub use page::{CacheDtype, Page, PageLayout};
+pub use table::PageTable;
+
+use super::{
+    AttentionOutput, Score, ScoreBias,
+    bias::{Positions, TileForm},
+    score::TileScore,
+};
+use crate::cpu::host_data;
+use burn::tensor::{Tensor, TensorData};
+use chunk::{Chunk, ChunkPage, HeadSlice, Partial, attend_f16, attend_f32};
+use kiln_spec::{TokenMark, pages::PAGE_SIZE};
+use page::{PageValue, PageValues};
+use rayon::prelude::*;
+use std::sync::Arc;
+
+/// Number of pages in a chunk: 512 keys. Enough work for a task (64 KiB of keys of width 32), few enough for many threads.
+pub const CHUNK_PAGES: usize = 8;
+
+/// Bytes that a thread reads at least before other threads are asked to help, which costs a few microseconds.
+const MIN_BYTES_PER_JOB: usize = 64 * 1024;
+
+/// A page with keys that a query sees.
+#[derive(Clone, Copy, Debug)]
+pub struct VisiblePage<'a> {
+    /// Number of the page in its row.
+    pub number: usize,
+    /// Keys and values.
+    pub page: &'a Page,
+    /// The keys that the query sees: bit i for slot i.
+    pub visible: u64,
+    /// Marks of the keys; their positions give the bias.
+    pub marks: &'a [TokenMark],
+}
+
+/// The query's position and the pages of one row, in ascending order. No page: the output is 0.
+#[derive(Clone, Debug, Default)]
+pub struct PagedRow<'a> {
+    /// Position of the query, for a bias.
+    pub position: i32,
+    /// Pages with visible keys.
+    pub pages: Vec<VisiblePage<'a>>,
+}
+
+/// Input of paged attention.
+#[derive(Clone, Debug)]
+pub struct PagedCall<'a> {
+    /// `[B, H, 1, D]`, 32-bit floats on flex without autodiff.
+    pub query: Tensor<4>,
+    /// Pages of each row.
+    pub rows: Vec<PagedRow<'a>>,
+    /// Shape of the pages.
+    pub layout: &'a PageLayout,
+    /// Cached tensors that a key is made of, in this order: their widths add up to D. All have G heads.
+    pub keys: Vec<usize>,
+    /// Cached tensor of the values, of G heads and width E.
+    pub value: usize,
+    /// Bias that works in a tile, added to the scaled products before the score function.
+    pub bias: Option<Arc<dyn ScoreBias>>,
+    /// Factor of the products q · k.
+    pub scale: f64,
+    /// Score function that works in a tile: a softmax.
+    pub score: Arc<dyn Score>,
+    /// Whether the log-sum-exp is returned too.
+    pub needs_log_sum_exp: bool,
+}
+
+/// Sizes of a call.
+#[derive(Clone, Copy)]
+struct Sizes {
+    rows: usize,
+    heads: usize,
+    kv_heads: usize,
+    value_width: usize,
+}
+
+impl Sizes {
+    /// Query heads R of a key-value head.
+    fn heads_per_group(&self) -> usize {
+        self.heads / self.kv_heads
+    }
+}
+
+/// Paged attention; see the [module](self).
+///
+/// # Panics
+/// If shapes don't match, the score isn't a softmax, score or bias don't work in a tile, or the query isn't f32 on flex.
+pub fn attend(call: PagedCall) -> AttentionOutput {
+    assert!(call.score.is_softmax(), "paged attention computes a softmax");
+    let score = call.score.tile().expect("a score function that works in a tile");
+    let value = call.layout.tensors[call.value];
+    let [rows, heads, queries, width] = call.query.dims();
+    assert!(queries == 1 && rows == call.rows.len(), "one query for each row of pages");
+    let key_width: usize = call.keys.iter().map(|key| call.layout.tensors[*key].width).sum();
+    assert!(key_width == width && heads.is_multiple_of(value.heads), "the widths of queries and keys, and their heads");
+    let sizes = Sizes { rows, heads, kv_heads: value.heads, value_width: value.width };
+    let queries = padded_queries(&call, sizes);
+    let bias = call.bias.as_ref().map(|bias| {
+        let form = bias.tile().expect("a bias that works in a tile");
+        let parameters = host_data(form.parameters.clone().transpose()).convert::<f32>();
+        (form, parameters.try_to_vec::<f32>().unwrap_or_default())
+    });
+    let terms = PagedTerms { score: &*score, bias };
+    let (out, log_sum_exp) = match call.layout.dtype() {
+        CacheDtype::F32 => attend_rows(&call, &queries, &terms, sizes, attend_f32, |page| match &page.0 {
+            PageValues::F32(values) => values.as_slice(),
+            PageValues::F16(_) => panic!("a page of another layout"),
+        }),
+        CacheDtype::F16 => attend_rows(&call, &queries, &terms, sizes, attend_f16, |page| match &page.0 {
+            PageValues::F16(values) => values.as_slice(),
+            PageValues::F32(_) => panic!("a page of another layout"),
+        }),
+    };
+    let device = call.query.device();
+    AttentionOutput {
+        out: Tensor::from_data(TensorData::new(out, [rows, heads, 1, sizes.value_width]), &device),
+        log_sum_exp: call
+            .needs_log_sum_exp
+            .then(|| Tensor::from_data(TensorData::new(log_sum_exp, [rows, heads, 1]), &device)),
+    }
+}
+
+/// Queries times scale / temperature, `[B · H, Σ key strides]`: each part of a row padded with zeros as the keys are.
+fn padded_queries(call: &PagedCall, sizes: Sizes) -> Vec<f32> {
+    let data = host_data(call.query.clone());
+    let query = data.as_slice::<f32>().expect("32-bit floats");
+    let parts: Vec<_> = call.keys.iter().map(|key| call.layout.tensors[*key]).collect();
+    let scale = (call.scale / call.score.temperature()) as f32;
+    let mut padded = vec![0.0; sizes.rows * sizes.heads * parts.iter().map(|part| part.stride).sum::<usize>()];
+    let (mut from, mut to) = (0, 0);
+    for _ in 0..sizes.rows * sizes.heads {
+        for part in &parts {
+            let values = query[from..from + part.width].iter().map(|value| value * scale);
+            padded[to..to + part.width].iter_mut().zip(values).for_each(|(padded, value)| *padded = value);
+            (from, to) = (from + part.width, to + part.stride);
+        }
+    }
+    padded
+}
+
+/// What becomes of the products q · k.
+struct PagedTerms<'a> {
+    score: &'a dyn TileScore,
+    /// A bias with the values of its parameters, `[H, N]`.
+    bias: Option<(TileForm, Vec<f32>)>,
+}
+
+/// Output `[B, H, E]` and log-sum-exp `[B, H]`. One task for each row, key-value head and chunk.
+fn attend_rows<'a, E: PageValue + 'a>(
+    call: &PagedCall<'a>,
+    queries: &[f32],
+    terms: &PagedTerms,
+    sizes: Sizes,
+    attend_chunk: fn(&Chunk<E>, &mut Partial),
+    values: impl Fn(&'a Page) -> &'a [E] + Sync,
+) -> (Vec<f32>, Vec<f32>) {
+    let chunks: Vec<(usize, &[VisiblePage])> = call
+        .rows
+        .iter()
+        .enumerate()
+        .flat_map(|(row, pages)| {
+            pages.pages.chunk_by(|a, b| a.number / CHUNK_PAGES == b.number / CHUNK_PAGES).map(move |chunk| (row, chunk))
+        })
+        .collect();
+    let tasks: Vec<(usize, usize)> =
+        (0..chunks.len()).flat_map(|chunk| (0..sizes.kv_heads).map(move |group| (chunk, group))).collect();
+    let r = sizes.heads_per_group();
+    let run = |(chunk, group): &(usize, usize)| {
+        let (row, pages) = chunks[*chunk];
+        let head = |tensor: usize| {
+            let layout = call.layout.tensors[tensor];
+            HeadSlice { start: layout.offset + group * PAGE_SIZE * layout.stride, stride: layout.stride }
+        };
+        let keys: Vec<HeadSlice> = call.keys.iter().map(|key| head(*key)).collect();
+        let width: usize = keys.iter().map(|key| key.stride).sum();
+        let first_head = group * r;
+        let pages = pages.iter().map(|page| ChunkPage {
+            values: values(page.page),
+            visible: page.visible,
+            bias: terms.page_bias(page, call.rows[row].position, [first_head, r, sizes.heads]),
+        });
+        let chunk = Chunk {
+            queries: &queries[(row * sizes.heads + first_head) * width..][..r * width],
+            num_queries: r,
+            keys: &keys,
+            value: head(call.value),
+            score: terms.score,
+            pages: pages.collect(),
+        };
+        let mut partial = Partial::default();
+        attend_chunk(&chunk, &mut partial);
+        partial
+    };
+    let bytes_per_task = CHUNK_PAGES * call.layout.page_bytes() / sizes.kv_heads.max(1);
+    let partials: Vec<Partial> =
+        tasks.par_iter().with_min_len(MIN_BYTES_PER_JOB.div_ceil(bytes_per_task.max(1))).map(run).collect();
+    merge(&chunks, &partials, sizes)
+}
+
+impl PagedTerms<'_> {
+    /// Bias of the query heads from `first` on for the keys of one page, `[count, PAGE_SIZE]`; empty without a bias.
+    fn page_bias(&self, page: &VisiblePage, position: i32, [first, count, heads]: [usize; 3]) -> Vec<f32> {
+        let Some((form, parameters)) = &self.bias else { return Vec::new() };
+        let mut out = vec![0.0; count * PAGE_SIZE];
+        // Hidden keys take the query's position: any other would only widen the range of distances.
+        let is_visible = |slot: usize| page.visible >> slot & 1 == 1;
+        let keys = page.marks.iter().enumerate();
+        let keys: Vec<i32> = keys.map(|(slot, mark)| if is_visible(slot) { mark.position } else { position }).collect();
+        let positions = Positions { query: &[position], key: &keys };
+        let of_heads = parameters.chunks(parameters.len() / heads).skip(first);
+        for (out, parameters) in out.chunks_mut(PAGE_SIZE).zip(of_heads) {
+            form.bias.head(parameters, positions).add(&mut out[..keys.len()], 0, 0);
+        }
+        out
+    }
+}
+
+/// Merges the chunks of each row in ascending order: o = Σ_c e^(m_c − m) o_c / Σ_c e^(m_c − m) l_c with m = max m_c, and
+/// L = m + ln of the denominator. Rows without a chunk: output 0, L = −∞.
+fn merge(chunks: &[(usize, &[VisiblePage])], partials: &[Partial], sizes: Sizes) -> (Vec<f32>, Vec<f32>) {
+    let (e, r) = (sizes.value_width, sizes.heads_per_group());
+    let mut out = vec![0.0; sizes.rows * sizes.heads * e];
+    let mut log_sum_exp = vec![f32::NEG_INFINITY; sizes.rows * sizes.heads];
+    let mut first = 0;
+    for row_chunks in chunks.chunk_by(|a, b| a.0 == b.0) {
+        for head in 0..sizes.heads {
+            let (group, query) = (head / r, head % r);
+            let row_partials =
+                || (first..first + row_chunks.len()).map(|chunk| &partials[chunk * sizes.kv_heads + group]);
+            let greatest = row_partials().map(|partial| partial.max[query]).fold(f32::NEG_INFINITY, f32::max);
+            let index = row_chunks[0].0 * sizes.heads + head;
+            let out = &mut out[index * e..][..e];
+            let mut total = 0.0;
+            for partial in row_partials() {
+                let factor = (partial.max[query] - greatest).exp();
+                total += factor * partial.total[query];
+                let values = &partial.out[query * (partial.out.len() / r)..];
+                out.iter_mut().zip(values).for_each(|(out, value)| *out += factor * value);
+            }
+            out.iter_mut().for_each(|out| *out /= total);
+            log_sum_exp[index] = greatest + total.ln();
+        }
+        first += row_chunks.len();
+    }
+    (out, log_sum_exp)
+}
