@@ -10,7 +10,7 @@ use burn::tensor::Device;
 use kiln_data::{
     ChatTemplate, Corpus, DataConfig, Dataset, FilesConfig, ReadReport, RowSize, SourceConfig, Subset, Tokenizer,
 };
-use kiln_infer::block_on;
+use kiln_infer::{GenerateError, block_on};
 use kiln_kernels::exact::Arithmetic;
 use kiln_models::{Model, Stack, Visibility, WeightPrecision};
 use kiln_pretrained::Pretrained;
@@ -160,7 +160,7 @@ impl Evaluator {
             let reason = format!("the objective `{name}` has a loss of its own, which has no batch-invariant form");
             return Err(CliError::usage(reason).with_location("--exact").with_help("leave --exact out"));
         }
-        self.model.check_arithmetic(arithmetic)?;
+        self.model.check_arithmetic(arithmetic).map_err(GenerateError::from)?;
         let models = Models { policy: self.model.clone(), frozen: self.frozen.clone() };
         let is_pseudo = objective.loss_kind() == LossKind::PseudoLikelihood;
         let evaluation = block_on(eval_set.evaluate_in(&models, objective, arithmetic))?;

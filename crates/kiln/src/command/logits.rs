@@ -26,6 +26,7 @@ use super::{
 use crate::page::number_format::format_percent;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use kiln_data::{Tokenizer, tokenizer::EncodeOptions};
+use kiln_infer::GenerateError;
 use kiln_kernels::exact::Arithmetic;
 use kiln_models::{Model, Stack};
 use kiln_nn::Context;
@@ -84,7 +85,7 @@ pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
     let tokenizer = source.tokenizer();
     let ids = args.input_ids(tokenizer.as_ref().ok(), &source)?;
     let weights = source.load_model(&device)?;
-    weights.model.check_arithmetic(arithmetic)?;
+    weights.model.check_arithmetic(arithmetic).map_err(GenerateError::from)?;
     let inputs = args.inputs(ids, &weights, &source)?;
     let logits = compute_logits(&weights.model, &inputs.ids, inputs.encoder_ids.as_deref(), arithmetic);
     let [length, vocab] = logits.dims();

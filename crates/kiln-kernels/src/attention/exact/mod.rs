@@ -15,13 +15,17 @@
 //!
 //! Sixteen pairs of a query and a head that reads the same keys are computed at once, a lane a pair. All lanes do the same
 //! operations, so a pair's bits are the same in any lane and beside any others. A task is a (sequence, group of heads).
+//! [`attend_pages`] reads the pages of a cache with the same arithmetic.
 //!
 //! Score functions and biases that work in a tile, and the log-sum-exp. Forward only. Bound against the reference in f32: 1e-4
 //! for inputs around 1 with up to 250 keys (`exact_attention_is_its_reference`). The rounding error of an output grows with the
 //! number of keys n as n · 2⁻²⁴ at most, and as √n · 2⁻²⁴ typically.
 
 mod lanes;
+mod pages;
 mod query_lanes;
+
+pub use pages::attend_pages;
 
 use super::{
     AttentionCall, AttentionOutput,

@@ -1,7 +1,7 @@
 //! The law `exact`: in batch-invariant arithmetic a document has the same bits alone, in a batch with padding on either side,
 //! packed with others, in chunks, and for any number of threads; with weights of 32 bits, of 16 bits and packed.
 
-use crate::registry::Verdict;
+use crate::{peft::identities::methods, registry::Verdict};
 use burn::tensor::{Int, Tensor};
 use kiln_infer::{
     block_on,
@@ -16,11 +16,16 @@ use kiln_laws::{
     precisions::HeldPrecision,
     strategies::VOCAB,
     test_case::{TestCase, TestModel},
+    variant_cases::variant_cases,
     variant_sites::exemption,
 };
 use kiln_models::Model;
 use kiln_nn::Context;
-use kiln_spec::{Direction, Random};
+use kiln_peft::attach;
+use kiln_spec::{
+    Direction, Random,
+    card::{ALL_LAWS, KernelForm},
+};
 
 /// Lengths of the documents, as far as the model has positions. The first has keys in two chunks.
 const LENGTHS: [usize; 4] = [70, 9, 1, 33];
@@ -102,7 +107,7 @@ pub fn exact(subject: &TestCase) -> Verdict {
 }
 
 /// Decoders that together hold what has an order of sums of its own.
-const DECODERS: [&str; 9] = [
+const DECODERS: [&str; 13] = [
     // Grouped heads, a window, a sink and a softcap, and a head of its own.
     "hidden = 32\nhead = { language = { tied = false } }\nblocks = [{ repeat = 2, sublayers = [{ parts = [{ attention = { projection \
      = { heads = { heads = 4, kv_heads = 2 } }, pattern = { window = { before = 40, after = 0 } }, score = { softmax = { sink = true, \
@@ -117,6 +122,19 @@ const DECODERS: [&str; 9] = [
     "hidden = 32\nblocks = [{ sublayers = [{ parts = ['gla'] }, { parts = ['gated_mlp'] }] }]",
     "hidden = 32\nblocks = [{ sublayers = [{ parts = ['gated_convolution'] }, { parts = [{ attention = { source = { segments = { \
      prefix_length = 3 } } } }] }] }]",
+    // Residual streams, values of the first layer, keys and values of another layer.
+    "hidden = 32\nresidual_streams = { hyper_connections = { expansion_rate = 3 } }\nblocks = [{ repeat = 2, sublayers = [{ parts = [{ \
+     attention = { value_residual = {} } }] }, { parts = ['mlp'] }] }, { sublayers = [{ parts = [{ attention = { source = 'shared' } }] }] }]",
+    // Groups of experts, and positions whose factors grow.
+    "hidden = 32\nposition = 'xpos'\nblocks = [{ sublayers = [{ parts = ['attention'] }, { parts = [{ experts = { num_experts = 8, top_k = \
+     2, scoring_func = 'sigmoid', groups = { n_group = 2, topk_group = 1 } } }] }] }]",
+    // Frequencies that follow the declared length, and tokens that skip a block.
+    "hidden = 32\nposition = { rotary = { scaling = { dynamic = { factor = 2.0, original_max_position_embeddings = 32 } } } }\nblocks = [{ \
+     sublayers = [{ parts = ['attention'] }] }, { depth = { mixture_of_depths = { capacity = 0.5 } }, sublayers = [{ parts = ['attention'] }, \
+     { parts = ['mlp'] }] }]",
+    "hidden = 8\nposition = { rotary = { scaling = { longrope = { factor = 4.0, original_max_position_embeddings = 32, short_factor = [1.0, \
+     1.1], long_factor = [1.5, 3.0] } } } }\nblocks = [{ repeat = 2, sublayers = [{ parts = [{ attention = { projection = { heads = { \
+     heads = 2 } } } }] }, { parts = ['gated_mlp'] }] }]",
 ];
 
 /// A decoder of the list as a test case.
@@ -187,6 +205,38 @@ fn fast_arithmetic_has_other_bits() {
             all.iter().map(|arrangement| block_on(reference.differing_values(arrangement)).expect("numbers")).collect();
         println!("{}: {counts:?} values differ", subject.name);
         assert!(counts.iter().any(|count| *count > 0), "{}", subject.name);
+    }
+}
+
+/// What `--exact` refuses is what the law exempts, and whatever only the reference kernel computes.
+#[test]
+fn components_without_exact_arithmetic_are_refused() {
+    let mut refused = 0;
+    for (card, subject) in variant_cases().into_iter().filter(|(card, _)| card.exemption(ALL_LAWS).is_none()) {
+        let exempt = exemption(&subject.config, "exact");
+        let found = subject.config.check_exact("model").err().map(|error| error.to_string());
+        assert_eq!(found.is_some(), exempt.is_some(), "{}: {found:?}", subject.name);
+        if let (Some(found), Some((path, reason))) = (found, exempt) {
+            assert!(found.contains(&format!("model.{path}")) && found.contains(reason), "{found}");
+            refused += 1;
+        }
+        let is_exempt = card.exemptions.iter().any(|(law, _)| *law == "exact");
+        assert!(is_exempt || card.kernel != Some(KernelForm::Reference), "{}", subject.name);
+    }
+    assert!(refused >= 3, "{refused}");
+}
+
+/// Adapters of every method, at all sites that they support.
+#[test]
+fn adapters_have_the_same_bits_in_every_arrangement() {
+    let subject = decoder(0);
+    for method in methods() {
+        let base = Model::init(&subject.config, 5, &device());
+        let adapted = attach(&base, &method, 9).unwrap_or_else(|error| panic!("{error}"));
+        let run = subject.wrap(parameters::to_f32(parameters::perturbed(adapted)));
+        let all = arrangements(&subject, &[vec![1], vec![5, 64]], [3, 2]);
+        let found = compare(&run, &subject, &documents(&subject, &LENGTHS, 1), &all);
+        assert!(found.is_ok(), "{}: {found:?}", method.name());
     }
 }
 

@@ -1,4 +1,4 @@
-//! Attention of one query a row over the pages of the cache: decoding on the CPU.
+//! Attention of one query a row over the pages of the cache: decoding on the CPU, fast or batch-invariant.
 
 use super::{
     Attention,
@@ -10,9 +10,10 @@ use crate::context::Context;
 use burn::tensor::Tensor;
 use kiln_kernels::{
     attention::{
-        AttentionOutput, BlockMask, ScoreBias,
+        AttentionOutput, BlockMask, ScoreBias, exact,
         paged::{self, PagedCall, PagedRow, VisiblePage},
     },
+    exact::Arithmetic,
     planner::{Kernel, PlannerInput, plan_attention},
 };
 use std::sync::Arc;
@@ -40,7 +41,11 @@ impl Attention {
             forced_kernel: cx.forced_kernel,
             ..self.kernel_requirements()
         };
-        plan_attention(&facts).kernel == Kernel::Paged
+        match plan_attention(&facts).kernel {
+            Kernel::Paged => true,
+            Kernel::Exact => keys_in_pages,
+            _ => false,
+        }
     }
 
     /// Output of the layer for one query a row, `[B, 1, M]`: attention over the prefix and over the pages, merged by their
@@ -86,7 +91,7 @@ impl Attention {
         self.call_kernel("prefix_weights", inputs, all_visible, None, cx)
     }
 
-    /// Runs the paged kernel over the pages that each row's query sees.
+    /// Runs the paged kernel, or the batch-invariant one, over the pages that each row's query sees.
     fn call_paged_kernel(
         &self,
         query: PagedQuery,
@@ -106,7 +111,11 @@ impl Attention {
             });
             PagedRow { position: visible.position, pages: pages.collect() }
         });
-        let out = paged::attend(PagedCall {
+        let (kernel, attend): (_, fn(PagedCall) -> AttentionOutput) = match cx.arithmetic {
+            Arithmetic::Fast => (Kernel::Paged, paged::attend),
+            Arithmetic::Exact => (Kernel::Exact, exact::attend_pages),
+        };
+        let out = attend(PagedCall {
             query: query.query,
             rows: rows.collect(),
             layout: pages.layout(),
@@ -117,7 +126,7 @@ impl Attention {
             score: self.score.to_kernel(),
             needs_log_sum_exp: self.kernel_requirements().needs_log_sum_exp,
         });
-        cx.record_kernel(Kernel::Paged);
+        cx.record_kernel(kernel);
         out
     }
 }
