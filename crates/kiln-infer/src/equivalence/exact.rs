@@ -109,6 +109,9 @@ impl<'a, M: ModelRunner> ExactReference<'a, M> {
 
     /// Reads the next `lengths[i]` tokens of row i. `counted`: the results are those of the document.
     async fn read(&self, rows: &mut PartlyRead<'_>, lengths: &[usize], counted: bool) -> Result<(), ExecutionError> {
+        if lengths.iter().all(|length| *length == 0) {
+            return Ok(());
+        }
         let (model, device) = (self.model, self.model.model().device());
         let width = lengths.iter().copied().max().unwrap_or_default();
         let chunks: Vec<&[u32]> = rows.rest.iter().zip(lengths).map(|(rest, length)| &rest[..*length]).collect();
@@ -156,14 +159,18 @@ impl<'a, M: ModelRunner> ExactReference<'a, M> {
     async fn rejoined(&self, chunks: &[usize]) -> Result<Vec<DocumentBits>, ExecutionError> {
         let mut joined: Option<PartlyRead> = None;
         for (document, alone) in self.documents.chunks(1).zip(self.alone.chunks(1)) {
-            let half = document[0].len() / 2;
+            let (length, virtual_tokens) = (document[0].len(), self.model.model().num_virtual_tokens());
+            // A row that joins others before its first token would get no virtual tokens.
+            let half = (length / 2).max(usize::from(virtual_tokens > 0));
             let mut rows = self.begin(document, alone);
             if half > 0 {
+                let others = half.min(3).min(length - half);
                 self.read(&mut rows, &[half], true).await?;
-                rows.rest = vec![&document[0][..half.min(3)]];
-                self.read(&mut rows, &[half.min(3)], false).await?;
-                let (state, reached) = self.model.truncate(std::mem::take(&mut rows.state), &[half]);
-                rows.keep(state, reached[0], &document[0], half);
+                rows.rest = vec![&document[0][..others]];
+                self.read(&mut rows, &[others], false).await?;
+                let kept = half + virtual_tokens;
+                let (state, reached) = self.model.truncate(std::mem::take(&mut rows.state), &[kept]);
+                rows.keep(state, reached[0].saturating_sub(virtual_tokens), &document[0], half);
             }
             match &mut joined {
                 None => joined = Some(rows),

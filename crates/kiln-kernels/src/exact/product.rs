@@ -1,6 +1,6 @@
 //! Batch-invariant products of rows with matrices in any of the packed formats, floats among them.
 
-use super::strips::{Rows, StripSums};
+use super::strips::{FEW_ROWS, Rows, StripSums, product_of_few_rows};
 use crate::{cpu::tensor::par_fill_rows, packed::PackedRef};
 use rayon::prelude::*;
 
@@ -35,12 +35,17 @@ pub fn product_transposed(x: &[f32], matrix: PackedRef) -> Vec<f32> {
 pub fn product(x: &[f32], matrix: PackedRef) -> Vec<f32> {
     let [rows, columns] = matrix.shape;
     let x = Rows { values: x, width: rows };
-    let mut sums = StripSums::new(x.values.len() / rows.max(1), columns);
+    let count = x.values.len() / rows.max(1);
+    let mut sums = StripSums::new(count, columns);
     if matrix.ggml_type.block_size == 1 {
         let size = matrix.ggml_type.block_bytes;
-        sums.add(x, 0..rows, |row, column, out| {
+        let read = |row: usize, column: usize, out: &mut [f32]| {
             matrix.ggml_type.dequantize(&matrix.row_span(row, 1)[size * column..][..size * out.len()], out);
-        });
+        };
+        if count <= FEW_ROWS {
+            return product_of_few_rows(x, columns, read);
+        }
+        sums.add(x, 0..rows, read);
         return sums.into_rows();
     }
     // A strip isn't a whole number of blocks: some rows are dequantized as a whole.

@@ -16,6 +16,13 @@ const STRIP: usize = 64;
 /// Rows of a panel.
 const PANEL_ROWS: usize = 128;
 
+/// Rows of x that are few: their product reads the weight in wide strips, for which memory is faster than for narrow ones.
+pub const FEW_ROWS: usize = 8;
+/// Registers of columns of a wide strip: 1 KiB of adjacent 32-bit floats in each row of the weight.
+const WIDE: usize = 16;
+/// Rows of a wide panel (8 KiB).
+const WIDE_ROWS: usize = 8;
+
 /// One row of a strip.
 type StripRow = [[f32; 16]; STRIP / 16];
 
@@ -74,6 +81,90 @@ impl StripSums {
             }
         });
         out
+    }
+}
+
+/// Product of few rows of x with a weight `[x.width, columns]`, `[rows, columns]`: the sums of [`StripSums`], to the bit. `read(k,
+/// column, out)` copies values of row k of the weight, from a column on.
+pub fn product_of_few_rows(x: Rows, columns: usize, read: impl Fn(usize, usize, &mut [f32]) + Sync) -> Vec<f32> {
+    let rows = x.values.len() / x.width.max(1);
+    let strips: Vec<Vec<[f32; 16]>> = (0..columns.div_ceil(16 * WIDE))
+        .into_par_iter()
+        .map(|strip| {
+            let first = strip * 16 * WIDE;
+            let width = (columns - first).min(16 * WIDE);
+            let registers = width.div_ceil(16);
+            let mut panel = vec![[0.0; 16]; WIDE_ROWS * registers];
+            let mut sums = vec![[0.0; 16]; rows * registers];
+            for start in (0..x.width).step_by(WIDE_ROWS) {
+                let panel = &mut panel[..WIDE_ROWS.min(x.width - start) * registers];
+                for (k, row) in panel.chunks_exact_mut(registers).enumerate() {
+                    read(start + k, first, &mut row.as_flattened_mut()[..width]);
+                }
+                add_wide_panel(x.values, x.width, start, panel, &mut sums, registers);
+            }
+            sums
+        })
+        .collect();
+    let mut out = vec![0.0; rows * columns];
+    for (row, out) in out.chunks_exact_mut(columns.max(1)).enumerate() {
+        for (sums, out) in strips.iter().zip(out.chunks_mut(16 * WIDE)) {
+            let registers = sums.len() / rows;
+            out.copy_from_slice(&sums[row * registers..][..registers].as_flattened()[..out.len()]);
+        }
+    }
+    out
+}
+
+/// Adds the terms of a wide panel `[inputs, registers]` to the sums `[rows, registers]`, inputs in ascending order.
+fn add_wide_panel(
+    x: &[f32],
+    width: usize,
+    start: usize,
+    panel: &[[f32; 16]],
+    sums: &mut [[f32; 16]],
+    registers: usize,
+) {
+    dispatch_simd!(add_wide_rows::<>(x: &[f32], width: usize, start: usize, panel: &[[f32; 16]], sums: &mut [[f32; 16]], registers: usize))
+}
+
+#[inline(always)]
+fn add_wide_rows<S: F32x16>(
+    x: &[f32],
+    width: usize,
+    start: usize,
+    panel: &[[f32; 16]],
+    sums: &mut [[f32; 16]],
+    registers: usize,
+) {
+    for (row, sums) in sums.chunks_exact_mut(registers).enumerate() {
+        let x = &x[row * width + start..][..panel.len() / registers];
+        let mut k = 0;
+        while k + WIDE_ROWS <= x.len() {
+            add_inputs::<S, WIDE_ROWS>(&x[k..], &panel[k * registers..], sums);
+            k += WIDE_ROWS;
+        }
+        while k < x.len() {
+            add_inputs::<S, 1>(&x[k..], &panel[k * registers..], sums);
+            k += 1;
+        }
+    }
+}
+
+/// Adds the terms of N inputs to the sums of one row.
+#[inline(always)]
+fn add_inputs<S: F32x16, const N: usize>(x: &[f32], panel: &[[f32; 16]], sums: &mut [[f32; 16]]) {
+    let mut factors = [S::splat(0.0); N];
+    for (factor, x) in factors.iter_mut().zip(x) {
+        *factor = S::splat(*x);
+    }
+    let registers = sums.len();
+    for (column, sum) in sums.iter_mut().enumerate() {
+        let mut acc = S::load(sum);
+        for (k, factor) in factors.iter().enumerate() {
+            acc = S::load(&panel[k * registers + column]).mul_add(*factor, acc);
+        }
+        acc.store(sum);
     }
 }
 

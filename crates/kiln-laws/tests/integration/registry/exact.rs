@@ -249,7 +249,7 @@ fn random_prompts_have_the_same_bits_in_every_arrangement() {
 
 /// 1,000 prompts of up to 200 tokens. Run by `just exact`.
 #[test]
-#[ignore = "takes a minute"]
+#[ignore = "takes minutes"]
 fn a_thousand_prompts() {
     let started = std::time::Instant::now();
     let comparisons = compare_prompts(1000, 200, 2);
