@@ -18,6 +18,10 @@ test-crate CRATE *ARGS:
 long:
     cargo test --release -p kiln -- --ignored --nocapture ten_kills larger_than_a_gigabyte
 
+# Compare 1,000 random prompts in batch-invariant arithmetic: chunkings, batches, numbers of threads. Takes one to three minutes.
+exact:
+    cargo test --release -p kiln-laws -- --ignored --nocapture a_thousand_prompts
+
 # Format, lint and build the documentation.
 tidy:
     cargo fmt --all

@@ -6,6 +6,7 @@ use crate::{
     rows::{as_slices, int_tensor, one_document_per_row, pad_rows_to},
 };
 use burn::tensor::Tensor;
+use kiln_kernels::exact::Arithmetic;
 use kiln_models::{Model, Stack};
 use kiln_nn::{
     Context,
@@ -22,22 +23,25 @@ use kiln_nn::{
 /// [`GenerateError::EmptyPrompt`] for a text without tokens, [`GenerateError::UnknownToken`] for an id beyond the
 /// vocabulary, [`GenerateError::PromptTooLong`] for a text longer than the position table.
 pub fn embed(model: &Model, texts: &[Vec<u32>], pooling: Pooling, normalize: bool) -> Result<Tensor<2>, GenerateError> {
-    let vectors = pool_texts(model, texts, &[pooling], 0)?;
+    let vectors = pool_texts(model, texts, &[pooling], 0, Arithmetic::Fast)?;
     Ok(if normalize { l2_normalize(vectors) } else { vectors })
 }
 
 /// Returns the pooled hidden states of each text, `[texts, modes · hidden]`: the vectors of several modes side by side.
-/// The first `skipped` tokens of each text (a prompt) are not pooled.
+/// The first `skipped` tokens of each text (a prompt) are not pooled. In exact arithmetic a text's vector is the same to the bit
+/// alone and beside others.
 ///
 /// # Errors
-/// As [`embed`].
+/// As [`embed`]; also exact arithmetic on a device that doesn't have it.
 pub fn pool_texts(
     model: &Model,
     texts: &[Vec<u32>],
     modes: &[Pooling],
     skipped: usize,
+    arithmetic: Arithmetic,
 ) -> Result<Tensor<2>, GenerateError> {
     check_texts(texts, model)?;
+    model.check_arithmetic(arithmetic)?;
     let config = model.config();
     let device = model.device();
     if texts.is_empty() {
@@ -49,7 +53,7 @@ pub fn pool_texts(
     let rows = as_slices(texts);
     let layout = one_document_per_row(&rows, width, |length| visibility.direction(length));
     let tokens = int_tensor(pad_rows_to(&rows, width), [texts.len(), width], &device);
-    let mut cx = Context::new(&layout, &device);
+    let mut cx = Context::new(&layout, &device).with_arithmetic(arithmetic);
     let hidden = if config.stack == Stack::EncoderDecoder {
         model.encode(tokens, &layout, &mut cx);
         let memory = cx.memory.take();
@@ -57,6 +61,6 @@ pub fn pool_texts(
     } else {
         model.forward(tokens, &mut cx)
     };
-    let pooled = modes.iter().map(|mode| mode.pool_after(skipped, hidden.clone(), &cx.stream.tokens));
+    let pooled = modes.iter().map(|mode| mode.pool_after(skipped, hidden.clone(), &cx.stream.tokens, cx.arithmetic));
     Ok(Tensor::cat(pooled.collect(), 1))
 }

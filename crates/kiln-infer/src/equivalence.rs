@@ -6,6 +6,7 @@
 //! | [`packed_difference`] | documents packed into one row = each document alone |
 //! | [`padded_difference`] | documents padded in one batch = each document alone |
 //! | [`kernel_difference`] | one attention kernel = another |
+//! | [`exact::ExactReference`] | batch-invariant arithmetic: alone = together = in chunks, to the bit |
 //!
 //! The result is max |a − b| / max(1, max |a|): a relative error for large values and an absolute error for small ones. It
 //! is NaN if any hidden state is NaN. Differences of about 1e-5 are rounding; `kiln verify` reports larger ones.
@@ -13,10 +14,12 @@
 //! Token ids must be below the vocabulary size and documents at most as long as the position table. The encoder of an
 //! encoder-decoder model reads the first half of each document. Shapes: B rows, T tokens, M hidden.
 
+pub mod exact;
+
 use crate::rows::{as_slices, int_tensor, one_document_per_row, pad_rows, pad_rows_to};
 use burn::tensor::{ExecutionError, Int, Tensor};
 use kiln_data::EncoderBatch;
-use kiln_kernels::planner::Kernel;
+use kiln_kernels::{exact::Arithmetic, planner::Kernel};
 use kiln_models::Model;
 use kiln_nn::{
     Context, State, StateError,
@@ -236,10 +239,15 @@ fn first_half(document: &[u32]) -> &[u32] {
 /// State before the first chunk, with the lengths of the documents declared; the encoder of an encoder-decoder model has read
 /// the first half of each document.
 pub(crate) fn init_state(model: &Model, documents: &[&[u32]]) -> State {
+    init_state_in(model, documents, Arithmetic::Fast)
+}
+
+/// [`init_state`] of calls in the given arithmetic.
+fn init_state_in(model: &Model, documents: &[&[u32]], arithmetic: Arithmetic) -> State {
     let halves: Vec<&[u32]> = documents.iter().map(|document| first_half(document)).collect();
     let (tokens, lengths) = pad_rows(&halves);
     let declared: Vec<usize> = documents.iter().map(|document| document.len()).collect();
-    model.init_state(&tokens, &lengths).with_declared_lengths(&declared)
+    model.init_state_in(&tokens, &lengths, arithmetic).with_declared_lengths(&declared)
 }
 
 /// Hidden states of rows, `[B, T, M]`, without cached state.

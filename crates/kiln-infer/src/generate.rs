@@ -61,6 +61,11 @@ pub async fn generate(model: &Model, request: GenerateRequest) -> Result<Vec<Gen
     Ok(ids.into_iter().zip(finish_reasons).map(|(ids, finish_reason)| GenerateOutput { ids, finish_reason }).collect())
 }
 
+/// State of `rows` sequences before their first token, as a request asks for it.
+fn new_state(request: &GenerateRequest, rows: usize) -> State {
+    State::new(rows).with_arithmetic(request.arithmetic).with_cache_dtype(request.cache_dtype)
+}
+
 impl Generation {
     /// Checks a request and prepares its generation. Nothing is computed before the first [`next`](Self::next).
     ///
@@ -73,8 +78,9 @@ impl Generation {
     /// Prepares the generation from a prefix cache of the same model, with one row for each prompt or one row for all.
     ///
     /// Each row is truncated to the tokens that its prompt begins with, and only the tokens after them are processed; see
-    /// [`num_cached_tokens`](Self::num_cached_tokens). The cache is ignored if it has another number of rows or another type of
-    /// cached values, if the positions of the longer text are encoded differently, or if the model does not support it.
+    /// [`num_cached_tokens`](Self::num_cached_tokens). The cache is ignored if it has another number of rows, another type of
+    /// cached values or another arithmetic, if the positions of the longer text are encoded differently, or if the model does
+    /// not support it.
     ///
     /// # Errors
     /// An invalid request ([`GenerateRequest::check`]).
@@ -85,7 +91,9 @@ impl Generation {
     ) -> Result<Self, GenerateError> {
         request.check(model)?;
         let is_usable = |cache: &PrefixCache| {
-            PrefixCache::is_supported_by(model) && cache.state.cache_dtype() == request.cache_dtype
+            PrefixCache::is_supported_by(model)
+                && cache.state.cache_dtype() == request.cache_dtype
+                && cache.state.arithmetic() == request.arithmetic
         };
         let cache = cache.filter(is_usable).and_then(|cache| cache.for_prompts(&request.prompts));
         let has_encoder = model.encoder().is_some();
@@ -99,8 +107,7 @@ impl Generation {
         let reread_tokens = reread.filter(|_| !outgrown.is_empty());
         outgrown.iter().for_each(|row| declared_lengths[*row] = declared_lengths[*row].next_power_of_two());
         let cache = cache.filter(|_| reread_tokens.is_none());
-        let state = || State::new(rows.len()).with_cache_dtype(request.cache_dtype);
-        let mut cache = cache.unwrap_or_else(|| PrefixCache::empty(state()));
+        let mut cache = cache.unwrap_or_else(|| PrefixCache::empty(new_state(&request, rows.len())));
         cache.state.declare_lengths_of_new_rows(&declared_lengths);
         Ok(Self {
             num_cached_tokens: cache.rows.iter().map(Vec::len).collect(),
@@ -129,7 +136,7 @@ impl Generation {
             return Ok(None);
         }
         let hidden = if self.step == 0 { self.prefill() } else { self.decode(&active)? };
-        let logits = self.model.logits(hidden).into_data_async().await?.convert::<f32>();
+        let logits = self.model.logits_in(hidden, self.request.arithmetic).into_data_async().await?.convert::<f32>();
         let logits = logits.as_slice::<f32>().unwrap_or_default();
         let vocab = logits.len() / active.len();
         let mut tokens = Vec::new();
@@ -222,7 +229,8 @@ impl Generation {
         if self.model.encoder().is_some() {
             let prompts = self.computed_rows.iter().map(|row| self.request.prompts[*row].as_slice());
             let (tokens, lengths) = pad_rows(&prompts.collect::<Vec<_>>());
-            let state = self.model.init_state(&tokens, &lengths).with_cache_dtype(self.request.cache_dtype);
+            let state = self.model.init_state_in(&tokens, &lengths, self.request.arithmetic);
+            let state = state.with_cache_dtype(self.request.cache_dtype);
             self.cache.state = state.with_declared_lengths(&self.declared_lengths_of_computed());
         }
         let prompts = self.computed_rows.iter().zip(&self.cache.rows);

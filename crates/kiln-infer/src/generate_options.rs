@@ -1,7 +1,7 @@
 //! Options of text generation.
 
 use crate::{processors::LogitsProcessors, sample::Sampling};
-use kiln_kernels::attention::paged::CacheDtype;
+use kiln_kernels::{attention::paged::CacheDtype, exact::Arithmetic};
 use kiln_spec::ValidationError;
 
 /// Options of text generation.
@@ -27,6 +27,9 @@ pub struct GenerateOptions {
     pub mask_unassigned: bool,
     /// Maximum number of prompt tokens that are processed at once, to limit memory; `None` (default): all.
     pub prefill_chunk_size: Option<usize>,
+    /// Arithmetic of the model. With [`Arithmetic::Exact`] a continuation is the same to the bit alone and in a batch, for any
+    /// chunks of the prompt and any number of threads. Default: fast.
+    pub arithmetic: Arithmetic,
     /// Type of cached keys and values. Default: 32 bits; 16 bits halve the memory of the KV cache.
     pub cache_dtype: CacheDtype,
 }
@@ -43,6 +46,7 @@ impl Default for GenerateOptions {
             decoder_start_token_id: None,
             mask_unassigned: false,
             prefill_chunk_size: None,
+            arithmetic: Arithmetic::Fast,
             cache_dtype: CacheDtype::default(),
         }
     }

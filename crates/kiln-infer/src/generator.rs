@@ -197,6 +197,7 @@ impl<'a> Generator<'a> {
             prefill_chunk_size: options.prefill_chunk_size,
             cache_dtype: options.cache_dtype,
             decoder_start_token_id: options.decoder_start_token_id.unwrap_or(format.first_token),
+            arithmetic: options.arithmetic,
         };
         Ok((self.model.clone().with_visibility(format.visibility), request))
     }

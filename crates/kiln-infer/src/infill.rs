@@ -12,6 +12,7 @@ use crate::{
     sample::Sampling,
 };
 use burn::{module::Module, tensor::Tensor};
+use kiln_kernels::exact::Arithmetic;
 use kiln_models::Model;
 use kiln_nn::Context;
 use kiln_spec::Direction;
@@ -29,6 +30,8 @@ pub struct InfillRequest {
     pub sampling: Sampling,
     /// Whether all masks are filled in one forward pass.
     pub parallel: bool,
+    /// Arithmetic of the model; see [`GenerateOptions`](crate::GenerateOptions).
+    pub arithmetic: Arithmetic,
 }
 
 /// Sampled token for a mask.
@@ -47,14 +50,15 @@ struct Prediction {
 /// [`GenerateError::NotFinite`], or an error of the device.
 pub async fn infill(model: &Model, request: InfillRequest) -> Result<Vec<Vec<u32>>, GenerateError> {
     request.sampling.check("")?;
+    model.check_arithmetic(request.arithmetic)?;
     check_language_head(model.config())?;
     check_texts(&request.texts, model)?;
     if let Some(row) = request.texts.iter().position(|text| !text.contains(&request.mask_token_id)) {
         return Err(GenerateError::NoBlank { row });
     }
-    let InfillRequest { mut texts, mask_token_id, suppress_tokens, sampling, parallel } = request;
+    let InfillRequest { mut texts, mask_token_id, suppress_tokens, sampling, parallel, arithmetic } = request;
     let model = if model.device().is_autodiff() { model.valid() } else { model.clone() };
-    let infiller = Infiller { model, mask_token_id, suppress_tokens, sampling };
+    let infiller = Infiller { model, mask_token_id, suppress_tokens, sampling, arithmetic };
     loop {
         let predictions = infiller.predict(&texts).await?;
         if predictions.iter().all(Vec::is_empty) {
@@ -75,6 +79,7 @@ struct Infiller {
     mask_token_id: u32,
     suppress_tokens: Vec<u32>,
     sampling: Sampling,
+    arithmetic: Arithmetic,
 }
 
 impl Infiller {
@@ -120,10 +125,10 @@ impl Infiller {
         let layout = one_document_per_row(&rows, width, |_| Direction::Bidirectional);
         let device = self.model.device();
         let tokens = int_tensor(pad_rows_to(&rows, width), [texts.len(), width], &device);
-        let hidden = self.model.forward(tokens, &mut Context::new(&layout, &device));
+        let hidden = self.model.forward(tokens, &mut Context::new(&layout, &device).with_arithmetic(self.arithmetic));
         let [b, t, m] = hidden.dims();
         let indices: Vec<i32> = masks.iter().map(|(row, position)| (row * width + position) as i32).collect();
         let indices = int_tensor(indices, [masks.len()], &device);
-        self.model.logits(hidden.reshape([b * t, m]).select(0, indices))
+        self.model.logits_in(hidden.reshape([b * t, m]).select(0, indices), self.arithmetic)
     }
 }

@@ -7,6 +7,7 @@ use crate::{
     sample::Sampling,
 };
 use kiln_data::{DataError, TokenRole};
+use kiln_kernels::exact::Arithmetic;
 use kiln_spec::ValidationError;
 
 /// Blank in a text: three underscores.
@@ -24,11 +25,19 @@ pub struct InfillOptions {
     /// Whether ids without a token are excluded, see [`GenerateOptions::mask_unassigned`](crate::GenerateOptions). Default:
     /// false.
     pub mask_unassigned: bool,
+    /// Arithmetic of the model, see [`GenerateOptions::arithmetic`](crate::GenerateOptions). Default: fast.
+    pub arithmetic: Arithmetic,
 }
 
 impl Default for InfillOptions {
     fn default() -> Self {
-        Self { sampling: Sampling::default(), mask_length: 1, parallel: false, mask_unassigned: false }
+        Self {
+            sampling: Sampling::default(),
+            mask_length: 1,
+            parallel: false,
+            mask_unassigned: false,
+            arithmetic: Arithmetic::Fast,
+        }
     }
 }
 
@@ -84,6 +93,7 @@ impl Generator<'_> {
             suppress_tokens: special_ids.chain(unassigned_ids).collect(),
             sampling: options.sampling.clone(),
             parallel: options.parallel,
+            arithmetic: options.arithmetic,
         };
         let model = self.model.clone().with_visibility(format.visibility);
         let filled = infill(&model, request).await?;

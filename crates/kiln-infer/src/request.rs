@@ -1,7 +1,7 @@
 //! Generation requests and results in token ids, and the checks of a request against a model.
 
 use crate::{error::GenerateError, processors::LogitsProcessors, sample::Sampling};
-use kiln_kernels::attention::paged::CacheDtype;
+use kiln_kernels::{attention::paged::CacheDtype, exact::Arithmetic};
 use kiln_models::{Model, ModelConfig, Stack, Visibility};
 use kiln_spec::ValidationError;
 
@@ -29,6 +29,8 @@ pub struct GenerateRequest {
     /// First token of the decoder of an encoder-decoder model, whose prompts are read by the encoder. Ignored by other
     /// models.
     pub decoder_start_token_id: u32,
+    /// Arithmetic of the model; see [`GenerateOptions`](crate::GenerateOptions).
+    pub arithmetic: Arithmetic,
 }
 
 impl Default for GenerateRequest {
@@ -43,6 +45,7 @@ impl Default for GenerateRequest {
             prefill_chunk_size: None,
             cache_dtype: CacheDtype::default(),
             decoder_start_token_id: 0,
+            arithmetic: Arithmetic::Fast,
         }
     }
 }
@@ -60,6 +63,7 @@ impl GenerateRequest {
             let error = ValidationError::new("prefill_chunk_size", "expected at least 1 token, found 0");
             return Err(error.with_suggestion("use 1 or more").into());
         }
+        model.check_arithmetic(self.arithmetic)?;
         let config = model.config();
         check_can_generate(config)?;
         self.check_token_ids(config)?;

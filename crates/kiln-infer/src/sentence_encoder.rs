@@ -6,6 +6,7 @@ use kiln_data::{
     Tokenizer,
     tokenizer::{EncodeOptions, TextSide},
 };
+use kiln_kernels::exact::Arithmetic;
 use kiln_models::Model;
 use kiln_pretrained::sentence::SentenceConfig;
 use kiln_spec::ValidationError;
@@ -30,11 +31,25 @@ impl SentenceEncoder<'_> {
     /// If a text cannot be tokenized or has no tokens, the prompt leaves no room for a text, or a dense module does not fit
     /// the model.
     pub fn encode<S: AsRef<str>>(&self, texts: &[S], prompt: &str) -> Result<Tensor<2>, GenerateError> {
+        self.encode_in(texts, prompt, Arithmetic::Fast)
+    }
+
+    /// [`encode`](Self::encode) in the given arithmetic. With [`Arithmetic::Exact`] a text's vector is the same to the bit alone
+    /// and beside others, and for any number of threads.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode); also exact arithmetic on a device that doesn't have it.
+    pub fn encode_in<S: AsRef<str>>(
+        &self,
+        texts: &[S],
+        prompt: &str,
+        arithmetic: Arithmetic,
+    ) -> Result<Tensor<2>, GenerateError> {
         let prompt_length = if prompt.is_empty() { 0 } else { self.prompt_length(prompt)? };
         let skipped = if self.config.pooling.include_prompt { 0 } else { prompt_length };
         let ids = texts.iter().map(|text| self.tokenize(prompt, text.as_ref())).collect::<Result<Vec<_>, _>>()?;
-        let vectors = pool_texts(self.model, &ids, &self.config.pooling.modes, skipped)?;
-        if ids.is_empty() { Ok(vectors) } else { Ok(self.config.apply_modules(vectors)?) }
+        let vectors = pool_texts(self.model, &ids, &self.config.pooling.modes, skipped, arithmetic)?;
+        if ids.is_empty() { Ok(vectors) } else { Ok(self.config.apply_modules(vectors, arithmetic)?) }
     }
 
     /// Longest text in tokens, special tokens included; `None` if there is no limit.

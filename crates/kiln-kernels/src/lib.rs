@@ -22,6 +22,7 @@
 //! | [`cross_entropy`] | −log softmax(logits)\[target\] | |
 //! | [`linear_cross_entropy`] | the same with logits = h W, which are never whole | 2411.09009 |
 //! | [`adamw`] | one optimizer update | 1711.05101 |
+//! | [`exact`] | products whose sums have one order for any number of rows | |
 //! | [`recompute`] | an operation that runs its part again in the backward pass | 1604.06174 |
 //!
 //! **Reference and fused.** A `reference` is composed of Burn's operations. It runs on every backend, is differentiated by
@@ -33,6 +34,10 @@
 //! blocks of fixed size across rows ([`cpu::tensor`]), one task for each matrix that several terms are added to. Threads
 //! take whole tasks. The same machine and binary therefore give the same bits for any number of threads
 //! (tests: `threads_change_no_bit`).
+//!
+//! **Batch-invariant arithmetic.** The order of a sum in the kernels above may depend on the shapes of the call, so a token has
+//! other bits in a prompt than alone. [`exact`] has the products, [`attention::exact`] and [`scan::exact`] the other kernels whose
+//! order depends on positions and on the weights alone.
 //!
 //! **Accuracy.** Each module states its bound against the reference; the property tests in `tests/integration` check it
 //! for values and gradients over random shapes and strides.
@@ -82,6 +87,7 @@ pub mod cpu;
 pub mod cross_entropy;
 pub mod dropout;
 pub mod dynamic_tanh;
+pub mod exact;
 pub mod gated_linear;
 pub mod gated_rms_norm;
 pub mod gelu;

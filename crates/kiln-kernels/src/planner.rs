@@ -6,12 +6,15 @@
 //! 1. a forced kernel, if it supports the call (tests);
 //! 2. what only the reference forms: weights that a probe reads, dropout of weights, and score functions and biases that do not
 //!    work in a tile, as their cards say;
-//! 3. [`Kernel::Paged`] for one query a row whose keys are in pages: decoding on the CPU, with a softmax;
-//! 4. [`Kernel::Fused`] for 32-bit floats on the CPU, except for one query of a plain softmax: there a head
+//! 3. [`Kernel::Exact`] in batch-invariant arithmetic;
+//! 4. [`Kernel::Paged`] for one query a row whose keys are in pages: decoding on the CPU, with a softmax;
+//! 5. [`Kernel::Fused`] for 32-bit floats on the CPU, except for one query of a plain softmax: there a head
 //!    has a single row of scores, so the fused kernel would save no memory;
-//! 5. the reference for other score functions than the softmax, softcap, score bias, log-sum-exp and gradients, which Burn's
+//! 6. the reference for other score functions than the softmax, softcap, score bias, log-sum-exp and gradients, which Burn's
 //!    own attention lacks;
-//! 6. [`Kernel::Builtin`].
+//! 7. [`Kernel::Builtin`].
+
+use crate::exact::Arithmetic;
 
 /// Attention kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,6 +27,8 @@ pub enum Kernel {
     /// Kiln's kernel for the CPU, with its own backward pass: [`attention::fused`](crate::attention::fused). Memory is
     /// linear in the sequence length.
     Fused,
+    /// Kiln's batch-invariant kernel for the CPU: [`attention::exact`](crate::attention::exact). Inference only.
+    Exact,
     /// Kiln's kernel for one query a row over cached pages, on the CPU: [`attention::paged`](crate::attention::paged).
     Paged,
 }
@@ -35,6 +40,8 @@ pub struct PlannerInput {
     pub needs_gradients: bool,
     /// Whether the tensors are 32-bit floats on the CPU backend; see [`is_cpu_f32`](crate::cpu::is_cpu_f32).
     pub is_cpu_f32: bool,
+    /// Arithmetic of the call.
+    pub arithmetic: Arithmetic,
     /// Number of queries T; 0 if it isn't known yet.
     pub num_queries: usize,
     /// Whether keys and values are in pages in host memory, and the host knows which of them each query sees.
@@ -69,12 +76,13 @@ pub struct KernelPlan {
 }
 
 impl Kernel {
-    /// Returns the name in listings, pages and tests: `reference`, `burn`, `fused` or `paged`.
+    /// Returns the name in listings, pages and tests: `reference`, `burn`, `fused`, `exact` or `paged`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Reference => "reference",
             Self::Builtin => "burn",
             Self::Fused => "fused",
+            Self::Exact => "exact",
             Self::Paged => "paged",
         }
     }
@@ -88,14 +96,15 @@ impl PlannerInput {
 
     /// Whether a kernel can compute the call.
     fn supports(&self, kernel: Kernel) -> bool {
-        let fast = self.reference_only.is_none() && !self.has_dropout && self.hooked_path.is_none();
+        let has_kernel = self.reference_only.is_none() && !self.has_dropout && self.hooked_path.is_none();
         match kernel {
             Kernel::Reference => true,
-            Kernel::Builtin => fast && self.is_plain_softmax() && !self.needs_gradients,
-            Kernel::Fused => fast && self.is_cpu_f32 && (self.tiles_known || !self.has_bias),
+            Kernel::Builtin => has_kernel && self.is_plain_softmax() && !self.needs_gradients,
+            Kernel::Fused => has_kernel && self.is_cpu_f32 && (self.tiles_known || !self.has_bias),
+            Kernel::Exact => has_kernel && self.is_cpu_f32 && !self.needs_gradients,
             Kernel::Paged => {
                 let decodes = self.keys_in_pages && self.num_queries == 1 && !self.needs_gradients;
-                fast && self.is_cpu_f32 && decodes
+                has_kernel && self.is_cpu_f32 && decodes
             }
         }
     }
@@ -109,6 +118,9 @@ pub fn plan_attention(facts: &PlannerInput) -> KernelPlan {
         }
         PlannerInput { hooked_path: Some(path), .. } => (Kernel::Reference, format!("a probe reads `{path}`")),
         PlannerInput { reference_only: Some(reason), .. } => (Kernel::Reference, reason.clone()),
+        PlannerInput { arithmetic: Arithmetic::Exact, .. } if facts.supports(Kernel::Exact) => {
+            (Kernel::Exact, "batch-invariant arithmetic".into())
+        }
         PlannerInput { has_dropout: true, .. } => (Kernel::Reference, "dropout of attention weights".into()),
         _ if facts.supports(Kernel::Paged) => (Kernel::Paged, "one query a row, keys in pages".into()),
         PlannerInput { is_cpu_f32: true, num_queries: queries, .. }
@@ -140,18 +152,19 @@ mod tests {
 
     #[test]
     fn the_planned_kernel_supports_the_call() {
-        for bits in 0..2048u32 {
+        for bits in 0..4096u32 {
             let fact = |bit: u32| bits >> bit & 1 == 1;
             for (queries, forced) in
                 [(7, None), (1, None), (7, Some(Kernel::Builtin)), (7, Some(Kernel::Fused)), (1, Some(Kernel::Paged))]
             {
                 let [gradients, cpu, softcap, dropout, log_sum] = [0, 1, 2, 3, 4].map(fact);
                 let [bias, known, sigmoid, reference] = [6, 7, 8, 9].map(fact);
-                let paged = fact(10);
+                let [paged, exact] = [10, 11].map(fact);
                 let hooked = fact(5).then(|| "blocks.0.attention.weights".to_string());
                 let facts = PlannerInput {
                     needs_gradients: gradients,
                     is_cpu_f32: cpu,
+                    arithmetic: if exact { Arithmetic::Exact } else { Arithmetic::Fast },
                     num_queries: queries,
                     keys_in_pages: paged,
                     has_softcap: softcap,
@@ -165,6 +178,8 @@ mod tests {
                     forced_kernel: forced,
                 };
                 let plan = plan_attention(&facts);
+                let is_possible = forced.is_none() && facts.supports(Kernel::Exact);
+                assert!(!exact || !is_possible || plan.kernel == Kernel::Exact, "{facts:?}");
                 assert!(facts.supports(plan.kernel), "{facts:?} {plan:?}");
                 assert_eq!(
                     plan.reason == "the caller forces this kernel",

@@ -32,6 +32,7 @@
 pub mod fixture;
 pub mod loss;
 pub mod parameters;
+pub mod precisions;
 pub mod random_config;
 pub mod strategies;
 pub mod test_case;

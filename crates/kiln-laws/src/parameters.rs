@@ -42,6 +42,11 @@ pub fn to_f64<M: Module>(module: M) -> M {
     map_values(module, |_, old| old.convert::<f64>())
 }
 
+/// The module with every parameter in `f32`.
+pub fn to_f32<M: Module>(module: M) -> M {
+    map_values(module, |_, old| old.convert::<f32>())
+}
+
 /// The module in `f64` with 0.3 · N(0, 1) added to every value.
 ///
 /// Initial values hide mistakes: a bias of 0 or a gain of 1 has no effect. The noise depends on the parameter's path

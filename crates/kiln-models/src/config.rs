@@ -6,6 +6,7 @@
 //! [`resolve`](ModelConfig::resolve) → [`Model::init`](crate::Model::init).
 
 mod block;
+mod exactness;
 mod layer_links;
 mod positions;
 

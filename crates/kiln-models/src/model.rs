@@ -14,7 +14,10 @@ use burn::{
     module::{Module, Param},
     tensor::{DType, Device, Int, Tensor, TensorData, module::embedding},
 };
-use kiln_kernels::packed::{half_embedding, is_half};
+use kiln_kernels::{
+    exact::Arithmetic,
+    packed::{half_embedding, is_half},
+};
 use kiln_nn::{
     Context, Initializer, Memory, State,
     adapter::{AdapterMap, EMBEDDING_SITE, Site, SiteAdapters, VIRTUAL_TOKENS_SITE},
@@ -27,7 +30,7 @@ use kiln_nn::{
     position::Position,
     streams,
 };
-use kiln_spec::{Direction, Layout, formula::MarkField};
+use kiln_spec::{Direction, Layout, ValidationError, formula::MarkField};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Language model: a Burn module built from a [`ModelConfig`].
@@ -142,6 +145,24 @@ impl Model {
         self
     }
 
+    /// Checks that the model can compute in an arithmetic.
+    ///
+    /// # Errors
+    /// Exact arithmetic on a device other than the CPU, or with a component that has none
+    /// ([`ModelConfig::check_exact`]).
+    pub fn check_arithmetic(&self, arithmetic: Arithmetic) -> Result<(), ValidationError> {
+        if !arithmetic.is_exact() {
+            return Ok(());
+        }
+        if self.device() != Device::flex() {
+            let reason = "batch-invariant arithmetic has kernels for the CPU only (device `flex`)";
+            return Err(
+                ValidationError::new("exact", reason).with_suggestion("use the device `flex`, or no exact arithmetic")
+            );
+        }
+        self.config.check_exact("model")
+    }
+
     /// The decoder's blocks, or those of an encoder-only model; repetitions expanded.
     pub fn blocks(&self) -> &[Block] {
         &self.blocks
@@ -218,17 +239,23 @@ impl Model {
 
     /// Logits of hidden states: `[N, M] → [N, V]` (or the outputs of another head, `[N, outputs]`).
     pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
-        self.head.forward(hidden, self.embedding_matrix())
+        self.logits_in(hidden, Arithmetic::Fast)
+    }
+
+    /// [`logits`](Self::logits) in the given arithmetic: that of the forward pass.
+    pub fn logits_in(&self, hidden: Tensor<2>, arithmetic: Arithmetic) -> Tensor<2> {
+        self.head.forward(hidden, self.embedding_matrix(), arithmetic)
     }
 
     /// Outputs of the head for the hidden states of a call: `[B, T, M] → [B·T, V]` logits, or `[D, outputs]` for a head
     /// that pools each of D documents (in the order of [`live_documents`](kiln_nn::head::pooling::live_documents)).
     pub fn outputs(&self, hidden: Tensor<3>, cx: &Context) -> Tensor<2> {
         let [b, t, m] = hidden.dims();
-        self.logits(match self.head.pooling() {
-            Some(pooling) => pooling.pool(hidden, &cx.stream.tokens),
+        let hidden = match self.head.pooling() {
+            Some(pooling) => pooling.pool(hidden, &cx.stream.tokens, cx.arithmetic),
             None => hidden.reshape([b * t, m]),
-        })
+        };
+        self.logits_in(hidden, cx.arithmetic)
     }
 
     /// Logit lens: logits of the residual stream after a block, as if it were the last one. `[B, T, n·M] → [B·T, V]` with n
@@ -258,15 +285,20 @@ impl Model {
     /// which an encoder-decoder encodes into the state's memory. Other stacks ignore the prompts; feed them to
     /// [`step`](Self::step).
     pub fn init_state(&self, tokens: &[i32], lengths: &[usize]) -> State {
+        self.init_state_in(tokens, lengths, Arithmetic::Fast)
+    }
+
+    /// [`init_state`](Self::init_state) with the arithmetic of the encoder and of all calls of the state.
+    pub fn init_state_in(&self, tokens: &[i32], lengths: &[usize], arithmetic: Arithmetic) -> State {
         let (device, rows) = (self.device(), lengths.len());
         let width = tokens.len() / rows.max(1);
         let layout = Layout::from_offsets(&vec![0; rows], lengths, width, Direction::Bidirectional);
-        let mut cx = Context::new(&layout, &device);
+        let mut cx = Context::new(&layout, &device).with_arithmetic(arithmetic);
         if width > 0 {
             let tokens = Tensor::from_data(TensorData::new(tokens.to_vec(), [rows, width]), &device);
             self.encode(tokens, &layout, &mut cx);
         }
-        State::new(rows).with_memory(cx.memory)
+        State::new(rows).with_memory(cx.memory).with_arithmetic(arithmetic)
     }
 
     /// Forward pass over the next chunk of each row, from `state` on.

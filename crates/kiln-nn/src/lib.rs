@@ -59,6 +59,7 @@
 #![forbid(unsafe_code)]
 
 pub mod adapter;
+pub mod arithmetic;
 pub mod autograd_order;
 pub mod context;
 pub mod depth;

@@ -6,6 +6,7 @@
 
 use crate::{
     adapter::{Site, SiteAdapters},
+    arithmetic::{packed_product, product},
     context::Context,
     init::Initializer,
     packed_weight::{PackedWeight, WeightView},
@@ -14,7 +15,7 @@ use burn::{
     module::{Module, Param},
     tensor::{Device, Tensor, module::linear},
 };
-use kiln_kernels::packed::{half_linear, packed_linear};
+use kiln_kernels::exact::Arithmetic;
 
 /// Linear map `[…, in] → […, out]`.
 #[derive(Module, Debug)]
@@ -53,7 +54,7 @@ impl Linear {
 
     /// Linear map with its adapters, `[…, in] → […, out]`. Dropout of adapters takes its random numbers from `cx`.
     pub fn forward_with<const D: usize>(&self, x: Tensor<D>, cx: &Context) -> Tensor<D> {
-        self.forward_adapted(x, Some(cx))
+        self.forward_adapted(x, Some(cx), cx.arithmetic)
     }
 
     /// Linear map without its bias, and the bias, for a caller whose kernel adds it in its own pass. With an active adapter the
@@ -62,15 +63,17 @@ impl Linear {
         if self.adapters.is_active() {
             return (self.forward_with(x, cx), None);
         }
-        (self.product(x), self.bias.as_ref().map(Param::val))
+        (self.product(x, cx.arithmetic), self.bias.as_ref().map(Param::val))
     }
 
-    /// Product with a weight that isn't of 32-bit floats: packed, or of 16-bit floats. `None` if it is.
-    fn converted_product<const D: usize>(&self, x: Tensor<D>) -> Option<Tensor<D>> {
+    /// Product by one of Kiln's kernels: with a weight that is packed or of 16-bit floats, or in exact arithmetic. `None`
+    /// otherwise.
+    fn kernel_product<const D: usize>(&self, x: Tensor<D>, arithmetic: Arithmetic) -> Option<Tensor<D>> {
         let weight = self.matrix();
         match weight.packed() {
-            Some(packed) => Some(packed_linear(x, packed)),
-            None => weight.is_half().then(|| half_linear(x, self.weight.val())),
+            Some(packed) => Some(packed_product(x, packed, arithmetic)),
+            None if weight.is_half() || arithmetic.is_exact() => Some(product(x, self.weight.val(), arithmetic)),
+            None => None,
         }
     }
 
@@ -83,14 +86,24 @@ impl Linear {
 
     /// Linear map with its adapters, `[…, in] → […, out]`, without a context: no dropout. For heads.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        self.forward_adapted(x, None)
+        self.forward_in(x, Arithmetic::Fast)
+    }
+
+    /// [`forward`](Self::forward) in the given arithmetic.
+    pub fn forward_in<const D: usize>(&self, x: Tensor<D>, arithmetic: Arithmetic) -> Tensor<D> {
+        self.forward_adapted(x, None, arithmetic)
     }
 
     /// Linear map without adapters, `[…, in] → […, out]`. A weight that is packed or of 16-bit floats is multiplied without
     /// being converted as a whole.
     pub fn forward_base<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        self.forward_base_in(x, Arithmetic::Fast)
+    }
+
+    /// [`forward_base`](Self::forward_base) in the given arithmetic.
+    pub(crate) fn forward_base_in<const D: usize>(&self, x: Tensor<D>, arithmetic: Arithmetic) -> Tensor<D> {
         let bias = self.bias.as_ref().map(Param::val);
-        match (self.converted_product(x.clone()), bias) {
+        match (self.kernel_product(x.clone(), arithmetic), bias) {
             (None, bias) => linear(x, self.weight.val(), bias),
             (Some(y), Some(bias)) => y + bias.unsqueeze(),
             (Some(y), None) => y,
@@ -98,13 +111,17 @@ impl Linear {
     }
 
     /// Product x W without bias and adapters, `[…, in] → […, out]`.
-    pub(crate) fn product<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        self.converted_product(x.clone()).unwrap_or_else(|| linear(x, self.weight.val(), None))
+    pub(crate) fn product<const D: usize>(&self, x: Tensor<D>, arithmetic: Arithmetic) -> Tensor<D> {
+        self.kernel_product(x.clone(), arithmetic).unwrap_or_else(|| linear(x, self.weight.val(), None))
     }
 
     /// Linear map with the adapters that are switched on.
-    fn forward_adapted<const D: usize>(&self, x: Tensor<D>, cx: Option<&Context>) -> Tensor<D> {
-        if self.adapters.is_active() { self.adapters.linear(x, self, cx) } else { self.forward_base(x) }
+    fn forward_adapted<const D: usize>(&self, x: Tensor<D>, cx: Option<&Context>, arithmetic: Arithmetic) -> Tensor<D> {
+        if self.adapters.is_active() {
+            self.adapters.linear(x, self, cx, arithmetic)
+        } else {
+            self.forward_base_in(x, arithmetic)
+        }
     }
 
     /// Returns the shape `[in, out]`.

@@ -151,7 +151,7 @@ impl XLora {
             if index > 0 {
                 x = cx.dropout_named(&format!("xlora.{index}"), self.config.dropout, activation::relu(x));
             }
-            x = layer.forward(x);
+            x = layer.forward_in(x, cx.arithmetic);
         }
         let sites = self.sites.len();
         let x = match self.config.layerwise {
@@ -202,7 +202,7 @@ impl XLora {
         };
         let plain = if model.device().is_autodiff() { model.valid() } else { model.clone() };
         let base = set_enabled(&plain, false);
-        let mut first = Context::new(&layout, &base.device());
+        let mut first = Context::new(&layout, &base.device()).with_arithmetic(cx.arithmetic);
         let ids = if model.device().is_autodiff() { tokens.clone().inner() } else { tokens.clone() };
         let hidden = base.forward(ids, &mut first);
         let hidden = if model.device().is_autodiff() { hidden.autodiff() } else { hidden };

@@ -47,6 +47,10 @@ impl KernelForm {
 /// Name that stands for all laws in [`Card::exemptions`].
 pub const ALL_LAWS: &str = "every law";
 
+/// Exemption of what only the reference kernel computes from the law `exact`.
+pub const REFERENCE_IS_NOT_EXACT: (&str, &str) =
+    ("exact", "only the reference kernel computes it, whose sums depend on the other keys of the call");
+
 /// Metadata of a variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Card {

@@ -14,6 +14,7 @@ use crate::{
 };
 use burn::tensor::Tensor;
 use kiln_data::{Batch, Corpus, DataError, PackedSequences, Packer, RowSize, Sequence, Subset, Tokenizer, Vocabulary};
+use kiln_kernels::{cross_entropy::cross_entropy, exact::Arithmetic};
 use kiln_nn::Context;
 use kiln_spec::Random;
 use objective_sums::ObjectiveSums;
@@ -127,6 +128,21 @@ impl EvalSet {
     /// # Errors
     /// If the objective cannot make a batch.
     pub async fn evaluate(&self, models: &Models, objective: &dyn Objective) -> Result<Evaluation, DataError> {
+        self.evaluate_in(models, objective, Arithmetic::Fast).await
+    }
+
+    /// [`evaluate`](Self::evaluate) in the given arithmetic. With [`Arithmetic::Exact`] the loss of a token is the same to the bit
+    /// for any batch size and number of threads. It applies to objectives whose loss is a sum over tokens; others compute their
+    /// own loss in fast arithmetic.
+    ///
+    /// # Errors
+    /// If the objective cannot make a batch.
+    pub async fn evaluate_in(
+        &self,
+        models: &Models,
+        objective: &dyn Objective,
+        arithmetic: Arithmetic,
+    ) -> Result<Evaluation, DataError> {
         let mut totals = EvalTotals::default();
         // The exact probabilities are those of the next token, given all tokens before it.
         let has_reference = !self.story_references.is_empty() && objective.loss_kind() == LossKind::Likelihood;
@@ -137,7 +153,7 @@ impl EvalSet {
             if objective.unit() != LossUnit::Token {
                 continue;
             }
-            let predictions = TokenPredictions::compute(models, &batch).await;
+            let predictions = TokenPredictions::compute(models, &batch, arithmetic).await;
             totals.add_batch(&batch, &predictions, &packed.vocabulary);
             if has_reference {
                 self.count_determined(packed, &batch, &predictions, &mut totals.by_dependency);
@@ -238,15 +254,21 @@ struct TokenPredictions {
 }
 
 impl TokenPredictions {
-    async fn compute(models: &Models, batch: &Batch) -> Self {
+    async fn compute(models: &Models, batch: &Batch, arithmetic: Arithmetic) -> Self {
         let model = &models.policy;
-        let mut cx = Context::new(&batch.layout, &model.device());
+        let mut cx = Context::new(&batch.layout, &model.device()).with_arithmetic(arithmetic);
         let hidden = hidden_states(model, batch, &mut cx);
         let [b, t, m] = hidden.dims();
         let hidden = hidden.reshape([b * t, m]);
         let targets = to_device(model, batch, &batch.targets).reshape([b * t]);
-        let nll = model.cross_entropy(hidden.clone(), targets);
-        let argmax = model.logits(hidden).argmax(1).squeeze_dim::<1>(1);
+        let (nll, logits) = match arithmetic {
+            Arithmetic::Exact => {
+                let logits = model.logits_in(hidden, arithmetic);
+                (cross_entropy(logits.clone(), targets), logits)
+            }
+            Arithmetic::Fast => (model.cross_entropy(hidden.clone(), targets), model.logits(hidden)),
+        };
+        let argmax = logits.argmax(1).squeeze_dim::<1>(1);
         Self { nll: read_floats(nll).await, argmax: read_ints(argmax).await }
     }
 }

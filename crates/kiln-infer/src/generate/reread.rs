@@ -1,6 +1,6 @@
 //! Rows that outgrow the context length that their positions are encoded for, and are read again from their tokens.
 
-use super::{Generation, PrefixCache};
+use super::{Generation, PrefixCache, new_state};
 use crate::rows::as_slices;
 use burn::tensor::Tensor;
 use kiln_models::Model;
@@ -22,7 +22,7 @@ impl Generation {
         }
         self.reread_tokens = Some(self.computed_rows.iter().map(|row| self.rows[*row].tokens.len()).sum());
         let declared = self.declared_lengths_of_computed();
-        let state = State::new(declared.len()).with_cache_dtype(self.request.cache_dtype);
+        let state = new_state(&self.request, declared.len());
         self.cache = PrefixCache::empty(state.with_declared_lengths(&declared));
         let last_of_prompts = self.prefill();
         let generated = self.computed_rows.iter().map(|row| self.rows[*row].generated().to_vec());

@@ -5,6 +5,7 @@ use kiln_infer::{
     CacheDtype, FinishReason, GenerateError, GenerateRequest, Generation, PrefixCache, Sampling, StateError, block_on,
     generate,
 };
+use kiln_kernels::exact::Arithmetic;
 use kiln_models::{Model, ModelConfig, Visibility};
 use kiln_nn::Context;
 use kiln_spec::{DocumentSpan, Layout};
@@ -254,6 +255,70 @@ fn a_cache_is_truncated_to_the_common_beginning() {
     let mut generation = Generation::with_cache(&prefix, request, Some(cache())).expect("legal");
     let first = block_on(generation.next()).expect("generated").expect("a token");
     assert_eq!(first[0].id, expected[0]);
+}
+
+/// Also with a cache of 16 bits, and from a cached beginning that is shared by two prompts.
+#[test]
+fn exact_generation_is_the_same_alone_together_and_in_chunks() {
+    let model = model("\"rotary\"", Visibility::Causal);
+    let prompts = [vec![3, 1, 4, 1, 5, 9, 2, 6], vec![5], vec![3, 1, 4, 9, 7, 9, 3]];
+    for cache_dtype in [CacheDtype::F32, CacheDtype::F16] {
+        let request = |prompts: &[Vec<u32>], prefill_chunk_size| {
+            let (sampling, arithmetic) = (Sampling::greedy(), Arithmetic::Exact);
+            GenerateRequest { sampling, prefill_chunk_size, arithmetic, cache_dtype, ..request(prompts, 12) }
+        };
+        let run = |mut generation: Generation| {
+            let mut ids = vec![Vec::new(); generation.num_cached_tokens().len()];
+            while let Some(tokens) = block_on(generation.next()).expect("generated") {
+                tokens.into_iter().for_each(|token| ids[token.row].push(token.id));
+            }
+            (ids, generation.into_prefix_cache())
+        };
+        let greedy =
+            |prompts: &[Vec<u32>], chunk| run(Generation::new(&model, request(prompts, chunk)).expect("legal"));
+        let (together, _) = greedy(&prompts, None);
+        assert_eq!(greedy(&prompts, Some(3)).0, together);
+        let one = |prompt| greedy(std::slice::from_ref(prompt), Some(1)).0;
+        assert_eq!(prompts.iter().flat_map(one).collect::<Vec<_>>(), together);
+        let (_, cache) = greedy(&[vec![3, 1, 4]], None);
+        let both = [prompts[0].clone(), prompts[2].clone()];
+        let generation = Generation::with_cache(&model, request(&both, None), cache).expect("legal");
+        assert_eq!(generation.num_cached_tokens(), [3, 3]);
+        assert_eq!(run(generation).0, [together[0].clone(), together[2].clone()]);
+    }
+}
+
+#[test]
+fn exact_arithmetic_is_refused_for_a_component_without_it() {
+    let mut config = config("\"rotary\"", Visibility::Causal);
+    let text =
+        "vocab = 13\nhidden = 16\n[[blocks]]\nsublayers = [{ parts = [{ attention = { score = 'talking_heads' } }] }]";
+    config.blocks.extend(kiln_spec::config::parse::<ModelConfig>(text, None).expect("a legal model").blocks);
+    config.resolve();
+    let model = Model::init(&config, 7, &Device::flex());
+    let exact = GenerateRequest { arithmetic: Arithmetic::Exact, ..request(&[vec![1]], 1) };
+    let error = Generation::new(&model, exact).err().expect("refused").to_string();
+    assert!(error.contains("model.blocks[1].sublayers[0].parts[0].attention.score"), "{error}");
+    assert!(error.contains("`talking_heads` has no batch-invariant arithmetic"), "{error}");
+    assert!(Generation::new(&model, request(&[vec![1]], 1)).is_ok());
+}
+
+#[test]
+fn a_prefix_cache_is_used_in_its_own_arithmetic_only() {
+    let model = model("\"rotary\"", Visibility::Causal);
+    let read = |prompt: &[u32], arithmetic, cache| {
+        let request = GenerateRequest { arithmetic, ..request(&[prompt.to_vec()], 1) };
+        Generation::with_cache(&model, request, cache).expect("a valid request")
+    };
+    for (first, then) in [(Arithmetic::Fast, Arithmetic::Exact), (Arithmetic::Exact, Arithmetic::Fast)] {
+        let cache = || {
+            let mut generation = read(&[1, 2, 3], first, None);
+            block_on(generation.next()).expect("a token");
+            generation.into_prefix_cache()
+        };
+        assert!(read(&[1, 2, 3, 4], first, cache()).state_bytes() > 0);
+        assert_eq!(read(&[1, 2, 3, 4], then, cache()).state_bytes(), 0);
+    }
 }
 
 /// Rows that end at different times, in one batch: each as alone, and the cache holds all of them in order.

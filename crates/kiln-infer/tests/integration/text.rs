@@ -6,6 +6,7 @@ use kiln_infer::{
     BLANK, FinishReason, GenerateError, GenerateOptions, Generator, InfillOptions, InfillRequest, Sampling, block_on,
     infill,
 };
+use kiln_kernels::exact::Arithmetic;
 use kiln_models::{Model, ModelConfig, Visibility};
 use kiln_nn::Context;
 use kiln_spec::{Direction, DocumentSpan, Layout};
@@ -125,6 +126,7 @@ fn the_most_confident_mask_is_filled_first() {
         suppress_tokens: suppressed.clone(),
         sampling: Sampling::greedy(),
         parallel: at_once,
+        arithmetic: Arithmetic::Fast,
     };
     let filled = block_on(infill(&model, blanks(false))).expect("filled");
     for (text, filled) in texts.iter().zip(&filled) {

@@ -1,4 +1,4 @@
-//! Attention: one call type for dense keys with three kernels, and a kernel for keys in pages.
+//! Attention: one call type for dense keys with four kernels, and a kernel for keys in pages.
 //!
 //! For each query i and head, over the keys j that the query sees (1706.03762, eq. 1; softcap 2408.00118):
 //!
@@ -17,6 +17,7 @@
 //! | [`reference`](mod@reference) | all | yes | B H T S | everything |
 //! | [`burn_attention`] | all | no | as Burn | plain softmax |
 //! | [`fused`] | CPU, f32 | yes | T S of one head's block | scores and biases that work in a tile, log-sum-exp |
+//! | [`exact`] | CPU, f32 | no | 16 S for each thread | scores and biases that work in a tile, log-sum-exp; batch-invariant |
 //! | [`paged`] | CPU, f32 | no | 512 scores a head | softmax and biases that work in a tile, for T = 1 and keys in pages of 32 or 16 bits |
 //!
 //! [`plan_attention`](crate::planner::plan_attention) picks one, [`attend`] runs it. The visible keys come from a
@@ -28,6 +29,7 @@
 pub mod bias;
 pub mod block_mask;
 pub mod burn_attention;
+pub mod exact;
 pub mod fused;
 pub mod paged;
 pub mod reference;
@@ -90,6 +92,7 @@ pub fn attend(kernel: Kernel, mut call: AttentionCall, hook: Option<WeightsHook>
         Kernel::Reference => reference::attend(call, hook),
         Kernel::Builtin => burn_attention::attend(call),
         Kernel::Fused => fused::attend(call),
+        Kernel::Exact => exact::attend(call),
         Kernel::Paged => panic!("the paged kernel reads pages, not tensors: call `paged::attend`"),
     }
 }

@@ -30,6 +30,12 @@ pub fn f32_tensor(values: Vec<f32>, shape: Shape) -> FlexTensor {
     FlexTensor::new(Bytes::from_elems(values), Layout::contiguous(shape), DType::F32)
 }
 
+/// Returns the tensor `[B, H, T, X]`, copied unless the elements of a row are adjacent.
+pub fn with_adjacent_columns(tensor: &FlexTensor) -> FlexTensor {
+    let layout = tensor.layout();
+    if layout.strides()[3] == 1 { tensor.clone() } else { tensor.to_contiguous() }
+}
+
 /// Returns the number of rows of `width` values in one task: about 16,384 values, at least one row.
 pub fn rows_per_task(width: usize) -> usize {
     (16 * 1024 / width.max(1)).max(1)

@@ -26,6 +26,7 @@ pub use chunks::Chunking;
 
 use crate::{
     cpu::is_cpu_f32,
+    exact::{self, Arithmetic},
     packed::{PackedMatrix, half_linear, is_half, packed_linear},
 };
 use burn::tensor::{Device, Int, Tensor};
@@ -70,8 +71,11 @@ impl VocabularyMatrix {
     }
 
     /// Product with hidden states, `[N, M] → [N, V]`.
-    pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
+    pub fn logits(&self, hidden: Tensor<2>, arithmetic: Arithmetic) -> Tensor<2> {
         match self {
+            Self::Rows(table) if arithmetic.is_exact() => exact::linear(hidden, table.clone().transpose()),
+            Self::Columns(map) if arithmetic.is_exact() => exact::linear(hidden, map.clone()),
+            Self::Packed(matrix) if arithmetic.is_exact() => exact::packed_linear(hidden, matrix),
             Self::Rows(table) if is_half(table.dtype()) => half_linear(hidden, table.clone().transpose()),
             Self::Columns(map) if is_half(map.dtype()) => half_linear(hidden, map.clone()),
             Self::Rows(table) => hidden.matmul(table.clone().transpose()),
@@ -94,8 +98,13 @@ impl VocabularyMatrix {
 impl LinearCrossEntropyCall {
     /// Logits `[N, V]`, composed of Burn's operations.
     pub fn logits(self) -> Tensor<2> {
+        self.logits_in(Arithmetic::Fast)
+    }
+
+    /// [`logits`](Self::logits) with the product in the given arithmetic.
+    pub fn logits_in(self, arithmetic: Arithmetic) -> Tensor<2> {
         let hidden = self.scale.map_or(self.hidden.clone(), |scale| self.hidden * scale);
-        let logits = self.matrix.logits(hidden);
+        let logits = self.matrix.logits(hidden, arithmetic);
         let logits = match self.bias {
             Some(bias) => logits + bias.unsqueeze(),
             None => logits,

@@ -22,6 +22,8 @@ pub use x86::{Avx2, Avx512};
 pub unsafe trait F32x16: Copy {
     /// Register of sixteen bytes.
     type Bytes: Copy;
+    /// Number of values of this type that registers hold at once.
+    const REGISTERS: usize;
 
     /// Number of sums that a loop keeps in registers, beside what it loads.
     const SUMS: usize = 4;
@@ -97,6 +99,7 @@ pub struct Portable([f32; 16]);
 #[allow(unsafe_code)]
 unsafe impl F32x16 for Portable {
     type Bytes = [u8; 16];
+    const REGISTERS: usize = 4;
 
     #[inline(always)]
     fn splat(value: f32) -> Self {
@@ -156,19 +159,20 @@ unsafe impl F32x16 for Portable {
     }
 }
 
-/// Compiles a call for AVX-512, AVX2 and any machine, and runs the widest version that the machine supports.
+/// Compiles a call for AVX-512, AVX2 and any machine, and runs the widest version that the machine supports. A call without a
+/// format is written `call::<>(…)`.
 macro_rules! dispatch_simd {
-    ($call:ident::<$Format:ident>($($arg:ident: $type:ty),*)) => {{
+    ($call:ident::<$($Format:ident)?>($($arg:ident: $type:ty),* $(,)?)) => {{
         #[cfg(target_arch = "x86_64")]
         {
             use $crate::packed::f32x16::{Avx2, Avx512};
             #[target_feature(enable = "avx512f,avx2,f16c,fma")]
             fn with_avx512($($arg: $type),*) {
-                $call::<$Format, Avx512>($($arg),*);
+                $call::<$($Format,)? Avx512>($($arg),*);
             }
             #[target_feature(enable = "avx2,f16c,fma")]
             fn with_avx2($($arg: $type),*) {
-                $call::<$Format, Avx2>($($arg),*);
+                $call::<$($Format,)? Avx2>($($arg),*);
             }
             let has_avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
             if has_avx2 && is_x86_feature_detected!("f16c") {
@@ -179,7 +183,7 @@ macro_rules! dispatch_simd {
                 };
             }
         }
-        $call::<$Format, $crate::packed::f32x16::Portable>($($arg),*);
+        $call::<$($Format,)? $crate::packed::f32x16::Portable>($($arg),*);
     }};
 }
 

@@ -211,7 +211,7 @@ fn dequantize_rows(matrix: PackedRef, first: usize, count: usize) -> Vec<f32> {
 }
 
 /// The shape with `last` as its last dimension.
-pub(super) fn with_last_dim(shape: Shape, last: usize) -> Shape {
+pub(crate) fn with_last_dim(shape: Shape, last: usize) -> Shape {
     let mut shape = shape.to_vec();
     if let Some(width) = shape.last_mut() {
         *width = last;

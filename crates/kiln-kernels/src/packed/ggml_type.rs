@@ -21,10 +21,18 @@ pub struct GgmlType {
     dequantize: fn(&[u8], &mut [f32]),
     /// Matrix–vector product from packed rows, for formats that have one.
     pub(super) mat_vec: Option<MatVecFn>,
+    /// Products of packed rows with several rows of x, each with the bits that it has alone.
+    pub(crate) dot_products: DotProductsFn,
 }
 
 /// Matrix–vector product: (packed rows, x, out), out_r = Σ_c row_rc x_c.
 pub(super) type MatVecFn = fn(&[u8], &[f32], &mut [f32]);
+
+/// Products of packed rows with n rows of x: (packed rows, x `[n, columns]`, columns, out `[rows, n]`), out_ri = Σ_c row_rc x_ic.
+///
+/// The order of a sum is that of [`MatVecFn`], a function of the format and the number of columns: a row of x gives the same
+/// bits alone and among others.
+pub(crate) type DotProductsFn = fn(&[u8], &[f32], usize, &mut [f32]);
 
 impl PartialEq for GgmlType {
     fn eq(&self, other: &Self) -> bool {
@@ -76,7 +84,7 @@ impl GgmlType {
     }
 }
 
-/// Format with a matrix–vector product from packed rows: `$file::$format` has `mat_vec` and `dequantize`.
+/// Format with a matrix–vector product from packed rows: `$file::$format` has `dot_many` and `dequantize`.
 macro_rules! packed_format {
     ($name:literal, $type_id:literal, [$block_size:literal, $block_bytes:literal], $file:ident::$format:ident) => {
         GgmlType {
@@ -85,7 +93,8 @@ macro_rules! packed_format {
             block_size: $block_size,
             block_bytes: $block_bytes,
             dequantize: $file::$format::dequantize,
-            mat_vec: Some($file::$format::mat_vec),
+            mat_vec: Some(|rows, x, out| $file::$format::dot_many(rows, x, x.len(), out)),
+            dot_products: $file::$format::dot_many,
         }
     };
 }
@@ -96,8 +105,9 @@ const F32: GgmlType = GgmlType {
     type_id: 0,
     block_size: 1,
     block_bytes: 4,
-    dequantize: float_formats::dequantize_f32,
+    dequantize: float_formats::f32_format::dequantize,
     mat_vec: None,
+    dot_products: float_formats::f32_format::dot_many,
 };
 
 /// All supported formats, by ascending type id.

@@ -93,14 +93,14 @@ pub trait HalfWeightGradients: HalfWeights {
 }
 
 /// A weight `[in, out]` as its memory holds it: rows of a matrix S, which is W or, if `transposed`, Wᵀ.
-struct StoredWeight {
-    tensor: FlexTensor,
-    transposed: bool,
+pub(crate) struct StoredWeight {
+    pub(crate) tensor: FlexTensor,
+    pub(crate) transposed: bool,
 }
 
 impl StoredWeight {
     /// Copies the weight only if it is stored neither by rows nor by columns.
-    fn new(weight: FlexTensor) -> Self {
+    pub(crate) fn new(weight: FlexTensor) -> Self {
         if weight.is_contiguous() {
             return Self { tensor: weight, transposed: false };
         }
@@ -175,13 +175,20 @@ impl<'a> HalfMatrix<'a> {
 
 /// The memory of a tensor of 16-bit floats as a matrix of this shape; `None` for other types.
 fn packed_ref(tensor: &FlexTensor, shape: [usize; 2]) -> Option<PackedRef<'_>> {
+    is_half(tensor.dtype()).then(|| float_rows(tensor, shape)).flatten()
+}
+
+/// The memory of a contiguous tensor of floats of 16 or 32 bits as a matrix of this shape; `None` for other types.
+pub(crate) fn float_rows(tensor: &FlexTensor, shape: [usize; 2]) -> Option<PackedRef<'_>> {
     let name = match tensor.dtype() {
+        DType::F32 => "F32",
         DType::BF16 => "BF16",
         DType::F16 => "F16",
         _ => return None,
     };
     let ggml_type = GgmlType::from_name(name)?;
-    let (start, row_bytes) = (2 * tensor.layout().start_offset(), 2 * shape[1]);
+    let size = ggml_type.block_bytes;
+    let (start, row_bytes) = (size * tensor.layout().start_offset(), size * shape[1]);
     Some(PackedRef { ggml_type, shape, row_bytes, bytes: &tensor.bytes()[start..][..shape[0] * row_bytes] })
 }
 

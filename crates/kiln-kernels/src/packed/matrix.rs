@@ -16,11 +16,11 @@ pub struct PackedMatrix {
 /// Borrowed packed matrix `[rows, columns]`, row after row: what the products work on. Its bytes are those of a
 /// [`PackedMatrix`] or of a tensor of 16-bit floats.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct PackedRef<'a> {
-    pub(super) ggml_type: &'static GgmlType,
-    pub(super) shape: [usize; 2],
-    pub(super) row_bytes: usize,
-    pub(super) bytes: &'a [u8],
+pub(crate) struct PackedRef<'a> {
+    pub(crate) ggml_type: &'static GgmlType,
+    pub(crate) shape: [usize; 2],
+    pub(crate) row_bytes: usize,
+    pub(crate) bytes: &'a [u8],
 }
 
 impl<'a> PackedRef<'a> {
@@ -28,7 +28,7 @@ impl<'a> PackedRef<'a> {
     ///
     /// # Panics
     /// If the rows aren't within the matrix.
-    pub(super) fn row_span(&self, first: usize, count: usize) -> &'a [u8] {
+    pub(crate) fn row_span(&self, first: usize, count: usize) -> &'a [u8] {
         &self.bytes[first * self.row_bytes..][..count * self.row_bytes]
     }
 
@@ -44,7 +44,7 @@ impl<'a> PackedRef<'a> {
 
 impl PackedMatrix {
     /// Returns the matrix as the products read it.
-    pub(super) fn as_ref(&self) -> PackedRef<'_> {
+    pub(crate) fn as_ref(&self) -> PackedRef<'_> {
         let Self { ggml_type, shape, row_bytes, bytes } = self;
         PackedRef { ggml_type, shape: *shape, row_bytes: *row_bytes, bytes }
     }

@@ -39,12 +39,15 @@ pub mod integer_blocks;
 mod matrix;
 mod placeholder;
 pub mod quantize;
+mod row_tiles;
 mod stack;
 
+pub(crate) use fused::with_last_dim;
 pub use ggml_type::{GGML_TYPES, GgmlType};
-pub(crate) use half::HalfMatrix;
+pub(crate) use half::{HalfMatrix, StoredWeight, float_rows};
 pub use half::{half_embedding, half_linear, half_linear_reference, is_half};
 pub use matrix::PackedMatrix;
+pub(crate) use matrix::PackedRef;
 pub use placeholder::{is_placeholder, placeholder};
 pub use stack::{PackedStack, packed_grouped_linear, packed_grouped_linear_reference};
 
@@ -81,15 +84,4 @@ pub fn packed_linear_reference<const D: usize>(x: Tensor<D>, matrix: &PackedMatr
     let weight = Tensor::<2>::from_data(weight, (&x.device().without_autodiff(), x.dtype()));
     let weight = if x.is_autodiff() { weight.autodiff() } else { weight };
     burn::tensor::module::linear(x, weight.transpose(), None)
-}
-
-/// Calls `dequantize` for each block of `BYTES` bytes with its `BLOCK` values of `out`.
-fn for_each_block<const BYTES: usize, const BLOCK: usize>(
-    bytes: &[u8],
-    out: &mut [f32],
-    dequantize: impl Fn(&[u8; BYTES], &mut [f32; BLOCK]),
-) {
-    let (blocks, _) = bytes.as_chunks::<BYTES>();
-    let (out, _) = out.as_chunks_mut::<BLOCK>();
-    blocks.iter().zip(out).for_each(|(block, out)| dequantize(block, out));
 }

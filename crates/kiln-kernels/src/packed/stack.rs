@@ -50,8 +50,13 @@ impl PackedStack {
         if self.by_columns { [self.count, columns, rows] } else { [self.count, rows, columns] }
     }
 
+    /// Whether the packed rows are columns of the map's matrices.
+    pub(crate) fn is_by_columns(&self) -> bool {
+        self.by_columns
+    }
+
     /// The packed rows of one matrix.
-    fn element(&self, index: usize) -> PackedRef<'_> {
+    pub(crate) fn element(&self, index: usize) -> PackedRef<'_> {
         let (all, rows) = (self.matrix.as_ref(), self.matrix.shape()[0] / self.count);
         PackedRef { shape: [rows, all.shape[1]], bytes: all.row_span(index * rows, rows), ..all }
     }

@@ -12,7 +12,7 @@
 //! | Mamba-2 (SSD) | one for each head; q = C, k = B, v = x, β = Δ, g = Δ A | additive, with skip | 2405.21060, section 6 |
 //! | gated DeltaNet | one for each head | delta | 2412.06464, eq. 10 |
 //!
-//! Several heads may share queries and keys (groups). Four forms compute a scan:
+//! Several heads may share queries and keys (groups). Five forms compute a scan:
 //!
 //! | form | work | memory | used for |
 //! |---|---|---|---|
@@ -20,6 +20,7 @@
 //! | [`parallel`] | T² D + T² E | T², T² D for a decay of each dimension | tests |
 //! | [`chunked`] | T C (D + E) + T D E for chunks of C = 64 tokens | T C | training and prefill |
 //! | [`fused`] | as chunked | T (D + E) and a state for each 64 tokens | 32-bit floats on the CPU |
+//! | [`exact`] | as recurrent | D E | batch-invariant arithmetic on the CPU |
 //!
 //! The first three are composed of Burn's operations, so they run and are differentiated on every backend. [`fused`] has its
 //! own backward pass.
@@ -34,12 +35,14 @@
 
 pub mod chunked;
 mod delta;
+pub mod exact;
 pub mod fused;
 mod heads;
 pub mod parallel;
 pub mod recurrent;
 mod spans;
 
+use crate::exact::Arithmetic;
 use burn::tensor::Tensor;
 
 /// What a token writes to the state; see the [module](self).
@@ -89,8 +92,15 @@ pub struct ScanOutput {
 /// Scan in the form that suits the call: fused for 32-bit floats on the CPU, otherwise recurrent for one token and chunked
 /// for several. The fused form doesn't differentiate states, so a call with state and autodiff takes a composed form.
 pub fn scan(inputs: ScanInputs) -> ScanOutput {
+    scan_in(inputs, Arithmetic::Fast)
+}
+
+/// [`scan`] in the given arithmetic. Exact arithmetic always takes the batch-invariant form.
+pub fn scan_in(inputs: ScanInputs, arithmetic: Arithmetic) -> ScanOutput {
     let has_gradients = inputs.query.device().is_autodiff() || inputs.value.device().is_autodiff();
-    if crate::cpu::is_cpu_f32(&inputs.query) && !(has_gradients && inputs.state.is_some()) {
+    if arithmetic.is_exact() {
+        exact::scan(inputs)
+    } else if crate::cpu::is_cpu_f32(&inputs.query) && !(has_gradients && inputs.state.is_some()) {
         fused::scan(inputs)
     } else if inputs.query.dims()[2] == 1 {
         recurrent::scan(inputs)

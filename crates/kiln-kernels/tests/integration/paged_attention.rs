@@ -4,7 +4,7 @@ use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use kiln_kernels::{
     attention::{
         AttentionCall, AttentionOutput, BlockMask, Buckets, DenseMask, DistanceBias, Score, ScoreBias, Sigmoid, Slopes,
-        Softmax, attend,
+        Softmax, attend, exact,
         paged::{self, CacheDtype, Page, PageLayout, PageTable, PagedCall, PagedRow, VisiblePage},
     },
     planner::Kernel,
@@ -77,8 +77,14 @@ fn row(random: &mut Random, shape: &Shape, layout: &PageLayout, length: usize) -
     Row { query: mark(length.max(1) - 1, true), marks, tensors, pages, mark_pages }
 }
 
-/// The same call by the reference over one row.
-fn reference(row: &Row, query: Tensor<4>, shape: &Shape, pattern: &Pattern, call: &PagedCall) -> AttentionOutput {
+/// The same call by a kernel over dense keys of one row.
+fn dense(
+    kernel: Kernel,
+    row: &Row,
+    query: Tensor<4>,
+    (shape, pattern): (&Shape, &Pattern),
+    call: &PagedCall,
+) -> AttentionOutput {
     let (device, length) = (Device::flex(), row.marks.len());
     let tensor = |index: usize| {
         let width = shape.widths[index];
@@ -109,7 +115,13 @@ fn reference(row: &Row, query: Tensor<4>, shape: &Shape, pattern: &Pattern, call
         dropout: None,
         needs_log_sum_exp: call.score.is_softmax(),
     };
-    attend(Kernel::Reference, call, None)
+    attend(kernel, call, None)
+}
+
+/// The bits of output and log-sum-exp, which only a softmax has.
+fn bits(output: AttentionOutput) -> [Option<Vec<u32>>; 2] {
+    let read = |data: TensorData| data.iter::<f32>().map(f32::to_bits).collect();
+    [Some(output.out.into_data()), output.log_sum_exp.map(Tensor::into_data)].map(|data| data.map(read))
 }
 
 fn visible_pages<'a>(row: &'a Row, pattern: &Pattern) -> PagedRow<'a> {
@@ -194,7 +206,13 @@ proptest! {
                 prop_assert_eq!(alone.out.clone().abs().sum().into_scalar::<f32>(), 0.0);
                 continue;
             }
-            let dense = reference(row, one, &shape, pattern, &call);
+            // The batch-invariant kernel has the bits of dense keys.
+            let exact = exact::attend_pages(PagedCall {
+                query: one.clone(), rows: vec![visible_pages(row, pattern)], ..call.clone()
+            });
+            let wanted = dense(Kernel::Exact, row, one.clone(), (&shape, pattern), &call);
+            prop_assert_eq!(bits(exact), bits(wanted));
+            let dense = dense(Kernel::Reference, row, one, (&shape, pattern), &call);
             // Sigmoids add up hundreds of values: relative rounding.
             let largest = f64::from(dense.out.clone().abs().max().into_scalar::<f32>());
             prop_assert!(max_abs_diff(&dense.out, &alone.out) <= 1e-5 * largest.max(1.0));

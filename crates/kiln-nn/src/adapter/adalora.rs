@@ -21,10 +21,10 @@ use super::{
     Adapter, AdapterOptions, AdapterStep, AfterStep, LinearCall, Site, SiteKind, StepProgress,
     options::{check_dropout, check_rank_at, common, invalid},
 };
-use crate::{autograd_order::graph_barrier, context::AuxiliaryLoss, init::Initializer};
+use crate::{arithmetic::product, autograd_order::graph_barrier, context::AuxiliaryLoss, init::Initializer};
 use burn::{
     module::{Module, Param},
-    tensor::{Tensor, module::linear},
+    tensor::Tensor,
 };
 use kiln_spec::ValidationError;
 use schemars::JsonSchema;
@@ -212,8 +212,8 @@ impl Adapter for AdaLora {
 
     fn linear<const D: usize>(&self, call: &LinearCall<D>) -> Option<Tensor<D>> {
         let x = call.dropped(&self.path, self.spec.dropout);
-        let low = linear(x, self.a.val(), None) * self.e.val().unsqueeze();
-        Some(linear(low, self.b.val(), None) * (self.spec.scale() * call.weight))
+        let low = product(x, self.a.val(), call.arithmetic) * self.e.val().unsqueeze();
+        Some(product(low, self.b.val(), call.arithmetic) * (self.spec.scale() * call.weight))
     }
 
     fn weight_change(&self, _weight: &Tensor<2>) -> Option<Tensor<2>> {

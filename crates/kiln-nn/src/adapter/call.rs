@@ -1,7 +1,8 @@
 //! What an adapter sees when its site is computed.
 
-use crate::{context::Context, linear::Linear, packed_weight::WeightView};
+use crate::{arithmetic::product, context::Context, linear::Linear, packed_weight::WeightView};
 use burn::tensor::{Int, Tensor};
+use kiln_kernels::exact::Arithmetic;
 
 /// One call of a linear map.
 #[derive(Clone, Copy)]
@@ -16,9 +17,16 @@ pub struct LinearCall<'a, const D: usize> {
     pub weight: f64,
     /// Source of the random numbers of dropout; `None` in heads, which have no dropout.
     pub cx: Option<&'a Context>,
+    /// Arithmetic of the call.
+    pub arithmetic: Arithmetic,
 }
 
 impl<const D: usize> LinearCall<'_, D> {
+    /// Returns the product x A B of an input with two matrices, in the arithmetic of the call.
+    pub fn product(&self, x: Tensor<D>, [a, b]: [Tensor<2>; 2]) -> Tensor<D> {
+        product(product(x, a, self.arithmetic), b, self.arithmetic)
+    }
+
     /// Returns the input after dropout with the random numbers of `path`: in training only.
     pub fn dropped(&self, path: &str, rate: f64) -> Tensor<D> {
         match self.cx {
@@ -44,6 +52,8 @@ pub struct EmbeddingCall<'a> {
     pub table: WeightView<'a>,
     /// Number w that the adapter's output is multiplied by. The site applies factors of single tokens afterward.
     pub weight: f64,
+    /// Arithmetic of the call.
+    pub arithmetic: Arithmetic,
 }
 
 /// One call of stacked maps.
@@ -55,4 +65,6 @@ pub struct StackedCall<'a> {
     pub expert: &'a Tensor<1, Int>,
     /// Number w that the adapter's output is multiplied by. The site applies factors of single tokens afterward.
     pub weight: f64,
+    /// Arithmetic of the call.
+    pub arithmetic: Arithmetic,
 }

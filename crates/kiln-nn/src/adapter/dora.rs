@@ -11,13 +11,10 @@
 //! 2 r · in · out per call.
 
 use super::{Adapter, EmbeddingCall, LinearCall, LoraConfig, LoraSpec, Site, SiteKind, column_squares::ColumnSquares};
-use crate::{autograd_order::without_graph, init::Initializer, packed_weight::WeightView};
+use crate::{arithmetic::product, autograd_order::without_graph, init::Initializer, packed_weight::WeightView};
 use burn::{
     module::{Module, Param},
-    tensor::{
-        Tensor,
-        module::{embedding, linear},
-    },
+    tensor::{Tensor, module::embedding},
 };
 
 /// DoRA adapter: the matrices A and B, and the magnitude of each output.
@@ -80,16 +77,16 @@ impl Adapter for Dora {
     fn linear<const D: usize>(&self, call: &LinearCall<D>) -> Option<Tensor<D>> {
         let x = call.dropped(&self.path, self.dropout);
         let product = match &call.base.bias {
-            _ if call.has_dropout(self.dropout) => call.base.product(x.clone()),
+            _ if call.has_dropout(self.dropout) => call.base.product(x.clone(), call.arithmetic),
             Some(bias) => call.y.clone() - bias.val().unsqueeze(),
             None => call.y.clone(),
         };
-        let low = linear(linear(x, self.a.val(), None), self.b.val(), None);
+        let low = call.product(x, [self.a.val(), self.b.val()]);
         Some(self.change(&call.base.matrix(), product, low, call.weight))
     }
 
     fn embedding(&self, call: &EmbeddingCall) -> Option<Tensor<3>> {
-        let low = linear(embedding(self.a.val(), call.ids.clone()), self.b.val(), None);
+        let low = product(embedding(self.a.val(), call.ids.clone()), self.b.val(), call.arithmetic);
         Some(self.change(&call.table, call.y.clone(), low, call.weight))
     }
 

@@ -11,15 +11,14 @@ use super::{
     Adapter, AdapterOptions, EmbeddingCall, LinearCall, Site, SiteKind, StackedCall,
     options::{check_dropout, check_rank, common, invalid},
 };
-use crate::init::Initializer;
+use crate::{
+    arithmetic::{grouped_product, product},
+    init::Initializer,
+};
 use burn::{
     module::{Module, Param},
-    tensor::{
-        Tensor,
-        module::{embedding, linear},
-    },
+    tensor::{Tensor, module::embedding},
 };
-use kiln_kernels::grouped_linear::grouped_linear;
 use kiln_spec::ValidationError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -200,18 +199,18 @@ impl Adapter for Lora {
 
     fn linear<const D: usize>(&self, call: &LinearCall<D>) -> Option<Tensor<D>> {
         let x = call.dropped(&self.path, self.dropout);
-        Some(linear(linear(x, self.a.val(), None), self.b.val(), None) * (self.scale * call.weight))
+        Some(call.product(x, [self.a.val(), self.b.val()]) * (self.scale * call.weight))
     }
 
     fn embedding(&self, call: &EmbeddingCall) -> Option<Tensor<3>> {
         let rows = embedding(self.a.val(), call.ids.clone());
-        Some(linear(rows, self.b.val(), None) * (self.scale * call.weight))
+        Some(product(rows, self.b.val(), call.arithmetic) * (self.scale * call.weight))
     }
 
     fn stacked(&self, call: &StackedCall) -> Option<Tensor<2>> {
         let [a, b] = self.stacked_matrices();
-        let low = grouped_linear(call.x.clone(), a, call.expert.clone());
-        Some(grouped_linear(low, b, call.expert.clone()) * (self.scale * call.weight))
+        let product = |x, matrices| grouped_product(x, matrices, call.expert.clone(), call.arithmetic);
+        Some(product(product(call.x.clone(), a), b) * (self.scale * call.weight))
     }
 
     fn weight_change(&self, weight: &Tensor<2>) -> Option<Tensor<2>> {

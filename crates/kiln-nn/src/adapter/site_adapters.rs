@@ -6,6 +6,7 @@ use burn::{
     module::Module,
     tensor::{Int, Tensor},
 };
+use kiln_kernels::exact::Arithmetic;
 
 /// Adapters of one site, in the order of attachment.
 ///
@@ -72,16 +73,23 @@ impl SiteAdapters {
     }
 
     /// Output of the linear map `base` with its adapters, `[…, in] → […, out]`.
-    pub(crate) fn linear<const D: usize>(&self, x: Tensor<D>, base: &Linear, cx: Option<&Context>) -> Tensor<D> {
+    pub(crate) fn linear<const D: usize>(
+        &self,
+        x: Tensor<D>,
+        base: &Linear,
+        cx: Option<&Context>,
+        arithmetic: Arithmetic,
+    ) -> Tensor<D> {
         let rows = x.dims()[..D - 1].iter().product();
         let scale = self.input_scale(cx, rows, x.dims());
         let is_scaled = scale.is_some();
         let input = scale.map_or_else(|| x.clone(), |scale| x.clone() * scale);
-        let mut out = base.forward_base(input);
+        let mut out = base.forward_base_in(input, arithmetic);
         let mut unscaled = (!is_scaled).then(|| out.clone());
         for (adapter, factor) in self.with_factors(cx, rows).filter(|(adapter, _)| adapter.input_scale().is_none()) {
-            let y = unscaled.get_or_insert_with(|| base.forward_base(x.clone()));
-            if let Some(change) = adapter.linear(&LinearCall { x: &x, y, base, weight: factor.number, cx }) {
+            let y = unscaled.get_or_insert_with(|| base.forward_base_in(x.clone(), arithmetic));
+            let call = LinearCall { x: &x, y, base, weight: factor.number, cx, arithmetic };
+            if let Some(change) = adapter.linear(&call) {
                 out = out + factor.apply_to_rows(change);
             }
         }
@@ -90,10 +98,10 @@ impl SiteAdapters {
 
     /// Embeddings with the adapters: `y [B, T, M]` are the rows `ids [B, T]` of `table [V, M]`.
     pub fn embedding(&self, ids: &Tensor<2, Int>, y: Tensor<3>, table: WeightView, cx: &Context) -> Tensor<3> {
-        let rows = ids.shape().num_elements();
+        let (rows, arithmetic) = (ids.shape().num_elements(), cx.arithmetic);
         let changes = self.with_factors(Some(cx), rows).filter_map(|(adapter, factor)| {
-            let change = adapter.embedding(&EmbeddingCall { ids, y: &y, table, weight: factor.number })?;
-            Some(factor.apply_to_rows(change))
+            let call = EmbeddingCall { ids, y: &y, table, weight: factor.number, arithmetic };
+            Some(factor.apply_to_rows(adapter.embedding(&call)?))
         });
         changes.fold(y.clone(), |sum, change| sum + change)
     }
@@ -101,8 +109,8 @@ impl SiteAdapters {
     /// Output of stacked maps with their adapters: `x [R, in]`, `expert [R]`, `y [R, out]` that of the maps alone.
     pub(crate) fn stacked(&self, x: &Tensor<2>, expert: &Tensor<1, Int>, y: Tensor<2>, cx: &Context) -> Tensor<2> {
         let changes = self.with_factors(Some(cx), x.dims()[0]).filter_map(|(adapter, factor)| {
-            let change = adapter.stacked(&StackedCall { x, expert, weight: factor.number })?;
-            Some(factor.apply_to_rows(change))
+            let call = StackedCall { x, expert, weight: factor.number, arithmetic: cx.arithmetic };
+            Some(factor.apply_to_rows(adapter.stacked(&call)?))
         });
         changes.fold(y, |y, change| y + change)
     }

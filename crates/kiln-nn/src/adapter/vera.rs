@@ -10,10 +10,10 @@ use super::{
     Adapter, AdapterOptions, LinearCall, Site, SiteKind,
     options::{check_dropout, check_rank, common, invalid},
 };
-use crate::init::Initializer;
+use crate::{arithmetic::product, init::Initializer};
 use burn::{
     module::{Module, Param},
-    tensor::{Tensor, module::linear},
+    tensor::Tensor,
 };
 use kiln_spec::ValidationError;
 use schemars::JsonSchema;
@@ -145,8 +145,8 @@ impl Adapter for Vera {
 
     fn linear<const D: usize>(&self, call: &LinearCall<D>) -> Option<Tensor<D>> {
         let x = call.dropped(&self.path, self.dropout);
-        let low = linear(x, self.a.val(), None) * self.lambda_d.val().unsqueeze();
-        Some(linear(low, self.b.val(), None) * (self.lambda_b.val() * call.weight).unsqueeze())
+        let low = product(x, self.a.val(), call.arithmetic) * self.lambda_d.val().unsqueeze();
+        Some(product(low, self.b.val(), call.arithmetic) * (self.lambda_b.val() * call.weight).unsqueeze())
     }
 
     fn weight_change(&self, _weight: &Tensor<2>) -> Option<Tensor<2>> {

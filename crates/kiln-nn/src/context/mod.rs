@@ -37,7 +37,7 @@ pub use token_marks::{TokenMarks, evaluate_formula};
 
 use crate::{adapter::TokenFactors, part::experts::ExpertLoad, position::Position};
 use burn::tensor::{Device, Int, Tensor};
-use kiln_kernels::{attention::BlockMask, planner::Kernel};
+use kiln_kernels::{attention::BlockMask, exact::Arithmetic, planner::Kernel};
 use kiln_spec::{Direction, Layout, Pattern, formula::MarkField};
 use rows::{Incompatible, Rewindable, RowTensors};
 use shared::SharedStore;
@@ -117,6 +117,8 @@ pub struct Context {
     pub rng_key: Option<RngKey>,
     /// Position encoding of the stack. An attention without its own uses it.
     pub position: Option<Position>,
+    /// Arithmetic of the call: fast, or batch-invariant. That of a state comes from the state.
+    pub arithmetic: Arithmetic,
     /// Attention kernel that a test forces.
     pub forced_kernel: Option<Kernel>,
     /// Factors of adapters for each token of this call; `None`: those of the model alone.
@@ -147,6 +149,7 @@ impl Context {
             probe: None,
             rng_key: None,
             position: None,
+            arithmetic: Arithmetic::Fast,
             forced_kernel: None,
             token_factors: None,
             gradient_sink: None,
@@ -172,7 +175,13 @@ impl Context {
         let layout = Layout::from_offsets(state.next_positions(), lengths, width, direction);
         let tokens = TokenMarks::new(&layout, device).with_row_lengths(state.context_lengths());
         let stream = TokenStream::new(tokens, state.cached_keys.clone());
-        Self { stream, memory: state.memory.take(), state: Some(state), ..Self::new(&layout, device) }
+        let (memory, arithmetic) = (state.memory.take(), state.arithmetic);
+        Self { stream, memory, arithmetic, state: Some(state), ..Self::new(&layout, device) }
+    }
+
+    /// Returns the same context with another arithmetic.
+    pub fn with_arithmetic(self, arithmetic: Arithmetic) -> Self {
+        Self { arithmetic, ..self }
     }
 
     /// Returns the state after this call, with positions advanced by `lengths[i]` tokens in row i. `None` without a state.

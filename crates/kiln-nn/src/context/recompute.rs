@@ -23,7 +23,7 @@ use crate::{
     position::Position,
 };
 use burn::{module::Module, optim::GradientsParams, tensor::Tensor};
-use kiln_kernels::{planner::Kernel, recompute::recompute};
+use kiln_kernels::{exact::Arithmetic, planner::Kernel, recompute::recompute};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Gradients of recomputed parts, collected during the backward pass. Clones share the collection.
@@ -270,6 +270,8 @@ impl RecomputeBlock {
             probe: None,
             rng_key: self.rng_key,
             position,
+            // Gradients are computed in fast arithmetic only.
+            arithmetic: Arithmetic::Fast,
             forced_kernel: self.kernel,
             token_factors: None,
             gradient_sink: None,

@@ -1,7 +1,7 @@
 //! Decode state: what parts store between calls, in slots by path, and the operations on its rows.
 
 use super::{KeyMarks, Memory, rows::Incompatible, state_error::StateError};
-use kiln_kernels::attention::paged::CacheDtype;
+use kiln_kernels::{attention::paged::CacheDtype, exact::Arithmetic};
 use kiln_spec::plan::CachePolicy;
 use std::{
     any::Any,
@@ -126,6 +126,8 @@ pub struct State {
     /// Marks of the cached keys, by cache policy.
     pub(super) cached_keys: PolicyKeys,
     pub(super) memory: Option<Memory>,
+    /// Arithmetic of the calls.
+    pub(super) arithmetic: Arithmetic,
     /// Position of the next token in each row.
     next_positions: Vec<usize>,
     /// Context length of each row: declared, and fixed when the row begins. A missing one is not declared.
@@ -142,6 +144,16 @@ impl State {
     /// Sets the encoder output that the sequences read, of as many rows.
     pub fn with_memory(self, memory: Option<Memory>) -> Self {
         Self { memory, ..self }
+    }
+
+    /// Sets the arithmetic of the calls.
+    pub fn with_arithmetic(self, arithmetic: Arithmetic) -> Self {
+        Self { arithmetic, ..self }
+    }
+
+    /// Returns the arithmetic of the calls.
+    pub fn arithmetic(&self) -> Arithmetic {
+        self.arithmetic
     }
 
     /// Sets the type of cached keys and values. Default: 32 bits.
@@ -281,6 +293,7 @@ impl State {
             memory: self.memory.as_ref().map(|memory| memory.select(rows)),
             next_positions: rows.iter().map(|row| self.next_positions[*row]).collect(),
             context_lengths: rows.iter().filter_map(|row| self.context_lengths.get(*row).copied()).collect(),
+            arithmetic: self.arithmetic,
             cache_dtype: self.cache_dtype,
         })
     }
@@ -305,6 +318,8 @@ impl State {
             *self = if rows == 0 { other } else { std::mem::take(self) };
             return Ok(());
         }
+        Incompatible::check("arithmetic", &self.arithmetic, &other.arithmetic)
+            .map_err(|why| other_model("arithmetic", why))?;
         let is_new = [self.is_new(), other.is_new()];
         self.memory = Memory::append(self.memory.take(), other.memory).map_err(|why| other_model("memory", why))?;
         self.append_slots(other.slots, [rows, more], is_new)?;

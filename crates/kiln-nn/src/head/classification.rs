@@ -16,6 +16,7 @@ use crate::{
     variant::{BuildContext, Card, MAX_WIDTH, Variant},
 };
 use burn::{module::Module, tensor::Tensor};
+use kiln_kernels::exact::Arithmetic;
 use kiln_spec::ValidationError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -90,13 +91,13 @@ impl Variant for ClassificationHead {
 }
 
 impl OutputHead for ClassificationHead {
-    fn forward(&self, hidden: Tensor<2>, _embedding: WeightView) -> Tensor<2> {
+    fn forward(&self, hidden: Tensor<2>, _embedding: WeightView, arithmetic: Arithmetic) -> Tensor<2> {
         let hidden = match (&self.pooler, &self.transform) {
-            (Some(pooler), _) => pooler.forward(hidden).tanh(),
-            (None, Some(transform)) => transform.forward(hidden),
+            (Some(pooler), _) => pooler.forward_in(hidden, arithmetic).tanh(),
+            (None, Some(transform)) => transform.forward(hidden, arithmetic),
             (None, None) => hidden,
         };
-        self.classes.forward(hidden)
+        self.classes.forward_in(hidden, arithmetic)
     }
 
     fn pooling(&self) -> Option<Pooling> {

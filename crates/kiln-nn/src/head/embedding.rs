@@ -11,6 +11,7 @@ use crate::{
     variant::{BuildContext, Card, MAX_WIDTH, Variant},
 };
 use burn::{module::Module, tensor::Tensor};
+use kiln_kernels::exact::Arithmetic;
 use kiln_spec::ValidationError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -70,9 +71,9 @@ impl Variant for EmbeddingHead {
 }
 
 impl OutputHead for EmbeddingHead {
-    fn forward(&self, hidden: Tensor<2>, _embedding: WeightView) -> Tensor<2> {
+    fn forward(&self, hidden: Tensor<2>, _embedding: WeightView, arithmetic: Arithmetic) -> Tensor<2> {
         let vectors = match &self.dense {
-            Some(dense) => dense.forward(hidden),
+            Some(dense) => dense.forward_in(hidden, arithmetic),
             None => hidden,
         };
         if self.normalize { l2_normalize(vectors) } else { vectors }

@@ -22,7 +22,10 @@ use burn::{
     module::{Module, Param},
     tensor::{Int, Tensor},
 };
-use kiln_kernels::linear_cross_entropy::{LinearCrossEntropyCall, VocabularyMatrix, linear_cross_entropy};
+use kiln_kernels::{
+    exact::Arithmetic,
+    linear_cross_entropy::{LinearCrossEntropyCall, VocabularyMatrix, linear_cross_entropy},
+};
 use kiln_spec::ValidationError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -104,8 +107,8 @@ impl HeadTransform {
     }
 
     /// `[N, M] → [N, W]`.
-    pub fn forward(&self, hidden: Tensor<2>) -> Tensor<2> {
-        let hidden = self.activation.apply(self.dense.forward(hidden));
+    pub fn forward(&self, hidden: Tensor<2>, arithmetic: Arithmetic) -> Tensor<2> {
+        let hidden = self.activation.apply(self.dense.forward_in(hidden, arithmetic));
         self.norm.forward(hidden.unsqueeze_dim(0)).squeeze_dim(0)
     }
 }
@@ -167,10 +170,10 @@ impl Variant for LanguageModelHead {
 
 impl LanguageModelHead {
     /// The transformed hidden states with the output matrix and what else makes logits of them.
-    fn call(&self, hidden: Tensor<2>, embedding: WeightView) -> LinearCrossEntropyCall {
+    fn call(&self, hidden: Tensor<2>, embedding: WeightView, arithmetic: Arithmetic) -> LinearCrossEntropyCall {
         let hidden = match (&self.transform, &self.project_out) {
-            (Some(transform), _) => transform.forward(hidden),
-            (None, Some(projection)) => projection.forward(hidden),
+            (Some(transform), _) => transform.forward(hidden, arithmetic),
+            (None, Some(projection)) => projection.forward_in(hidden, arithmetic),
             (None, None) => hidden,
         };
         let view = self.weight.as_ref().map(|weight| WeightView::new(weight, self.packed.as_ref()));
@@ -185,13 +188,13 @@ impl LanguageModelHead {
 }
 
 impl OutputHead for LanguageModelHead {
-    fn forward(&self, hidden: Tensor<2>, embedding: WeightView) -> Tensor<2> {
-        self.call(hidden, embedding).logits()
+    fn forward(&self, hidden: Tensor<2>, embedding: WeightView, arithmetic: Arithmetic) -> Tensor<2> {
+        self.call(hidden, embedding, arithmetic).logits_in(arithmetic)
     }
 
     /// Large logits are never formed as a whole: [`kiln_kernels::linear_cross_entropy`].
     fn cross_entropy(&self, hidden: Tensor<2>, targets: Tensor<1, Int>, embedding: WeightView) -> Tensor<1> {
-        linear_cross_entropy(self.call(hidden, embedding), targets)
+        linear_cross_entropy(self.call(hidden, embedding, Arithmetic::Fast), targets)
     }
 
     fn is_tied(&self) -> bool {

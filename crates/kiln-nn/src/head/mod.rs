@@ -21,18 +21,18 @@ pub use pooling::Pooling;
 
 use crate::{init::Initializer, packed_weight::WeightView, position::PositionConfig, variant::BuildContext};
 use burn::tensor::{Int, Tensor};
-use kiln_kernels::cross_entropy::cross_entropy;
+use kiln_kernels::{cross_entropy::cross_entropy, exact::Arithmetic};
 use kiln_spec::Direction;
 
 /// Output head.
 pub trait OutputHead {
     /// Returns the outputs of N tokens or, for a head that pools, N documents: `hidden [N, M] → [N, outputs]`. `embedding` is
     /// the token table `[V, M]`, for a tied head.
-    fn forward(&self, hidden: Tensor<2>, embedding: WeightView) -> Tensor<2>;
+    fn forward(&self, hidden: Tensor<2>, embedding: WeightView, arithmetic: Arithmetic) -> Tensor<2>;
 
     /// Cross-entropy −log p of target tokens, in nats: `hidden [N, M]`, `targets [N] → [N]`, with p the softmax of the outputs.
     fn cross_entropy(&self, hidden: Tensor<2>, targets: Tensor<1, Int>, embedding: WeightView) -> Tensor<1> {
-        cross_entropy(self.forward(hidden, embedding), targets)
+        cross_entropy(self.forward(hidden, embedding, Arithmetic::Fast), targets)
     }
 
     /// Returns how the tokens of a document become one vector before the head. `None`: the head works on each token, and its

@@ -4,8 +4,9 @@
 //! number of documents in a row. Max pooling selects the tokens of each document and takes the maximum. Documents may be
 //! packed into rows; padding is left out.
 
-use crate::context::TokenMarks;
+use crate::{arithmetic::grouped_product, context::TokenMarks};
 use burn::tensor::{Int, Tensor, TensorData};
+use kiln_kernels::exact::Arithmetic;
 use kiln_spec::Layout;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -33,13 +34,19 @@ pub enum Pooling {
 impl Pooling {
     /// Pools `hidden [B, T, M] → [D, M]`: one row for each document with valid tokens, in the order of rows and documents (that
     /// of [`live_documents`]). 0 rows if the host doesn't know the layout.
-    pub fn pool(self, hidden: Tensor<3>, marks: &TokenMarks) -> Tensor<2> {
-        self.pool_after(0, hidden, marks)
+    pub fn pool(self, hidden: Tensor<3>, marks: &TokenMarks, arithmetic: Arithmetic) -> Tensor<2> {
+        self.pool_after(0, hidden, marks, arithmetic)
     }
 
     /// Pools as [`pool`](Self::pool) does, without the first `skipped` tokens of each document (a prompt). The last token
     /// of a document is never left out. Weights by position count the tokens that are left out.
-    pub fn pool_after(self, skipped: usize, hidden: Tensor<3>, marks: &TokenMarks) -> Tensor<2> {
+    pub fn pool_after(
+        self,
+        skipped: usize,
+        hidden: Tensor<3>,
+        marks: &TokenMarks,
+        arithmetic: Arithmetic,
+    ) -> Tensor<2> {
         if self == Self::Max {
             return max_pool(skipped, hidden, marks);
         }
@@ -57,7 +64,7 @@ impl Pooling {
             TensorData::new(shares, [b, max_documents, t]),
             (&token_marks_device(marks), hidden.dtype()),
         );
-        let pooled: Tensor<2> = shares.matmul(hidden).reshape([b * max_documents, m]);
+        let pooled = weighted_sums(shares, hidden, arithmetic).reshape([b * max_documents, m]);
         let rows: Vec<i32> =
             documents.iter().map(|document| (document.row * max_documents + document.live_index) as i32).collect();
         let count = rows.len();
@@ -81,6 +88,17 @@ impl Pooling {
             }
         }
     }
+}
+
+/// Products of the shares `[B, n, T]` and the hidden states `[B, T, M]` of each row, `[B · n, M]`. In exact arithmetic the tokens
+/// are added in ascending order; those of other documents, and padding, have share 0 and change no bit.
+fn weighted_sums(shares: Tensor<3>, hidden: Tensor<3>, arithmetic: Arithmetic) -> Tensor<2> {
+    let ([b, n, t], [_, _, m]) = (shares.dims(), hidden.dims());
+    if !arithmetic.is_exact() {
+        return shares.matmul(hidden).reshape([b * n, m]);
+    }
+    let rows = Tensor::<1, Int>::arange(0..b as i64, &hidden.device()).reshape([b, 1]).expand([b, n]);
+    grouped_product(shares.reshape([b * n, t]), hidden, rows.reshape([b * n]), arithmetic)
 }
 
 /// The tokens of a document without the first `skipped`, but at least the last one.
@@ -158,7 +176,7 @@ mod tests {
         let device = Device::flex();
         let hidden = Tensor::<1, Int>::arange(0..24, &device).float().reshape([2, 6, 2]);
         let pooled = |pooling: Pooling| {
-            let data = pooling.pool(hidden.clone(), &TokenMarks::new(&layout, &device)).into_data();
+            let data = pooling.pool(hidden.clone(), &TokenMarks::new(&layout, &device), Arithmetic::Fast).into_data();
             (data.shape().to_vec(), data.iter::<f64>().collect::<Vec<_>>())
         };
         assert_eq!(pooled(Pooling::First), (vec![3, 2], vec![0.0, 1.0, 4.0, 5.0, 12.0, 13.0]));
@@ -184,7 +202,8 @@ mod tests {
         let device = Device::flex();
         let hidden = Tensor::<1, Int>::arange(0..6, &device).float().reshape([2, 3, 1]);
         let pooled = |pooling: Pooling| {
-            let data = pooling.pool_after(1, hidden.clone(), &TokenMarks::new(&layout, &device)).into_data();
+            let marks = TokenMarks::new(&layout, &device);
+            let data = pooling.pool_after(1, hidden.clone(), &marks, Arithmetic::Fast).into_data();
             data.iter::<f64>().map(|value| (value * 1e4).round() / 1e4).collect::<Vec<_>>()
         };
         assert_eq!(pooled(Pooling::First), [1.0, 3.0]);

@@ -18,7 +18,7 @@ use burn::{
     tensor::{Tensor, activation::sigmoid},
 };
 use kiln_kernels::attention::{ScoreBias, bias::BiasInputs, reference::MAX_LENGTH};
-use kiln_spec::ValidationError;
+use kiln_spec::{ValidationError, card::REFERENCE_IS_NOT_EXACT};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -87,6 +87,7 @@ impl Variant for Cope {
         causality: Causality::CausalOnly,
         time: "T²",
         kernel: Some(KernelForm::Reference),
+        exemptions: &[REFERENCE_IS_NOT_EXACT],
         incompatible_with: "attentions with different head widths, `latent` projections, more than 8192 tokens",
         ..Card::new("cope", "2405.18719")
     };

@@ -15,6 +15,7 @@
 
 use super::{StreamConnection, StreamNeeds, check_rate};
 use crate::{
+    arithmetic::product,
     context::Context,
     init::Initializer,
     junction::SublayerFn,
@@ -25,6 +26,7 @@ use burn::{
     module::{Module, Param},
     tensor::Tensor,
 };
+use kiln_kernels::exact::Arithmetic;
 use kiln_spec::ValidationError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -137,8 +139,8 @@ impl StreamConnection for HyperConnections {
         let ([b, t, width], n) = (x.dims(), mixing.static_beta.dims()[0]);
         let m = width / n;
         let streams = x.reshape([b * t, n, m]);
-        let (alpha, beta) = mixing.weights(streams.clone(), b * t);
-        let mixed = alpha.swap_dims(1, 2).matmul(streams);
+        let (alpha, beta) = mixing.weights(streams.clone(), b * t, cx.arithmetic);
+        let mixed = mix(alpha, streams, cx.arithmetic);
         let input = mixed.clone().narrow(1, 0, 1).reshape([b, t, m]);
         let kept = mixed.narrow(1, 1, n);
         let output = branch(input, cx).reshape([b * t, 1, m]);
@@ -146,9 +148,20 @@ impl StreamConnection for HyperConnections {
     }
 }
 
+/// Sums αᵀ H of the streams of each token: α `[tokens, n, n + 1]`, H `[tokens, n, M] → [tokens, n + 1, M]`. In exact arithmetic
+/// stream after stream.
+fn mix(alpha: Tensor<3>, streams: Tensor<3>, arithmetic: Arithmetic) -> Tensor<3> {
+    if !arithmetic.is_exact() {
+        return alpha.swap_dims(1, 2).matmul(streams);
+    }
+    let alpha = alpha.swap_dims(1, 2);
+    let terms = (0..streams.dims()[1]).map(|i| alpha.clone().narrow(2, i, 1) * streams.clone().narrow(1, i, 1));
+    terms.reduce(|sum, term| sum + term).expect("at least two streams")
+}
+
 impl StreamMixing {
     /// α `[tokens or 1, n, n + 1]` and β `[tokens or 1, n, 1]` for the streams of all tokens, `[tokens, n, M]`.
-    fn weights(&self, streams: Tensor<3>, tokens: usize) -> (Tensor<3>, Tensor<3>) {
+    fn weights(&self, streams: Tensor<3>, tokens: usize, arithmetic: Arithmetic) -> (Tensor<3>, Tensor<3>) {
         let n = self.static_beta.dims()[0];
         let alpha = self.static_alpha.val().unsqueeze::<3>();
         let beta = self.static_beta.val().reshape([1, n, 1]);
@@ -156,7 +169,10 @@ impl StreamMixing {
         let m = streams.dims()[2];
         let normed = dynamic.norm.forward(streams).reshape([tokens * n, m]);
         let added = |matrix: Tensor<2>, scale: &Param<Tensor<1>>| {
-            let asked = normed.clone().matmul(matrix);
+            let asked = match arithmetic {
+                Arithmetic::Exact => product(normed.clone(), matrix, arithmetic),
+                Arithmetic::Fast => normed.clone().matmul(matrix),
+            };
             let asked = asked.reshape([tokens as i32, n as i32, -1]);
             (if dynamic.tanh { asked.tanh() } else { asked }) * scale.val().unsqueeze()
         };

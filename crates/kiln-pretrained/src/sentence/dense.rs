@@ -1,6 +1,8 @@
 //! The module `Dense`: activation(x W + b), optionally with a residual connection.
 
 use burn::tensor::{Tensor, TensorData, activation};
+use kiln_kernels::exact::Arithmetic;
+use kiln_nn::arithmetic::product;
 use kiln_spec::ValidationError;
 #[cfg(feature = "files")]
 use serde_json::{Value, json};
@@ -160,7 +162,7 @@ impl DenseModule {
     ///
     /// # Errors
     /// If the vectors have another width.
-    pub(super) fn forward(&self, x: Tensor<2>) -> Result<Tensor<2>, ValidationError> {
+    pub(super) fn forward(&self, x: Tensor<2>, arithmetic: Arithmetic) -> Result<Tensor<2>, ValidationError> {
         let [inputs, outputs] = self.shape;
         let width = x.dims()[1];
         if width != inputs {
@@ -169,7 +171,7 @@ impl DenseModule {
         }
         let device = x.device();
         let matrix = |values: &[f32], shape| Tensor::<2>::from_data(TensorData::new(values.to_vec(), shape), &device);
-        let mut out = x.clone().matmul(matrix(&self.weight, [inputs, outputs]));
+        let mut out = product(x.clone(), matrix(&self.weight, [inputs, outputs]), arithmetic);
         if let Some(bias) = &self.bias {
             out = out + matrix(bias, [1, outputs]);
         }
@@ -177,7 +179,7 @@ impl DenseModule {
         Ok(match &self.residual {
             Residual::None => out,
             Residual::Input => out + x,
-            Residual::Projected(weight) => out + x.matmul(matrix(weight, [inputs, outputs])),
+            Residual::Projected(weight) => out + product(x, matrix(weight, [inputs, outputs]), arithmetic),
         })
     }
 }
@@ -201,7 +203,9 @@ mod tests {
     #[test]
     fn a_residual_connection_adds_the_input() {
         let x = || Tensor::<2>::from_floats([[1.0, 2.0]], &Device::flex());
-        let values = |module: &DenseModule| module.forward(x()).unwrap().into_data().iter::<f64>().collect::<Vec<_>>();
+        let values = |module: &DenseModule| {
+            module.forward(x(), Arithmetic::Fast).unwrap().into_data().iter::<f64>().collect::<Vec<_>>()
+        };
         let weight = vec![1.0, -1.0, 0.0, -1.0];
         let dense = DenseModule::new([2, 2], weight.clone(), None, DenseActivation::Relu).unwrap();
         assert_eq!(values(&dense), [1.0, 0.0]);

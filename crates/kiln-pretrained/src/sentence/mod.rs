@@ -24,6 +24,7 @@ pub use read::SETTINGS_FILES;
 pub use settings::{Prompts, Similarity};
 
 use burn::tensor::Tensor;
+use kiln_kernels::exact::Arithmetic;
 use kiln_models::hf::sentence_transformers::PoolingOptions;
 
 /// How a model turns a text into one vector.
@@ -57,10 +58,14 @@ impl SentenceConfig {
     ///
     /// # Errors
     /// If a dense module expects vectors of another width.
-    pub fn apply_modules(&self, vectors: Tensor<2>) -> Result<Tensor<2>, kiln_spec::ValidationError> {
+    pub fn apply_modules(
+        &self,
+        vectors: Tensor<2>,
+        arithmetic: Arithmetic,
+    ) -> Result<Tensor<2>, kiln_spec::ValidationError> {
         self.modules.iter().try_fold(vectors, |vectors, module| match module {
             VectorModule::Normalize => Ok(normalize(vectors)),
-            VectorModule::Dense(dense) => dense.forward(vectors),
+            VectorModule::Dense(dense) => dense.forward(vectors, arithmetic),
         })
     }
 
@@ -91,7 +96,7 @@ mod tests {
         let config = |modules| SentenceConfig { modules, ..SentenceConfig::default() };
         let x = || Tensor::<2>::from_floats([[0.6, 0.8], [1e-4, 0.0]], &device);
         let values = |config: &SentenceConfig| {
-            let vectors = config.apply_modules(x()).unwrap();
+            let vectors = config.apply_modules(x(), Arithmetic::Fast).unwrap();
             vectors.into_data().iter::<f64>().collect::<Vec<_>>()
         };
         let close = |found: &[f64], expected: &[f64]| {
@@ -102,7 +107,10 @@ mod tests {
         close(&values(&config(vec![dense.clone()])), &[(-0.9f64).tanh(), 0.5003f64.tanh()]);
         close(&values(&config(vec![dense.clone(), VectorModule::Normalize])), &[-1.0, 1.0]);
         let twice = config(vec![dense.clone(), dense]);
-        assert!(twice.apply_modules(x()).unwrap_err().to_string().contains("2"), "a wrong width is an error");
+        assert!(
+            twice.apply_modules(x(), Arithmetic::Fast).unwrap_err().to_string().contains("2"),
+            "a wrong width is an error"
+        );
     }
 
     #[test]

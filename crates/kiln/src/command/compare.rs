@@ -38,6 +38,7 @@ use crate::page::{
     tokens_per_second,
 };
 use burn::{module::Module, tensor::Device};
+use kiln_kernels::exact::Arithmetic;
 use kiln_models::WeightPrecision;
 use kiln_train::{
     metrics::MetricsRow,
@@ -199,7 +200,8 @@ fn loss_by_length(path: &Path, lengths: &[usize], device: &Device) -> Result<Vec
     let mut losses = Vec::new();
     for length in lengths {
         print_message(&format!("sequence length {length} (training: {})", evaluator.trained_sequence_length()));
-        let measurement = evaluator.evaluate(&evaluator.eval_set(length)?, &*evaluator.objective())?;
+        let measurement =
+            evaluator.evaluate(&evaluator.eval_set(length)?, &*evaluator.objective(), Arithmetic::Fast)?;
         losses.push((length, measurement.evaluation.loss));
     }
     Ok(losses)

@@ -1,8 +1,9 @@
-//! `--device`, `--threads` and `--dtype`.
+//! `--device`, `--threads`, `--dtype` and `--exact`.
 
 use super::error::CliError;
 use burn::tensor::Device;
 use clap::{Args, ValueEnum};
+use kiln_kernels::exact::Arithmetic;
 use kiln_models::{WeightPrecision, precision::device_has};
 use std::{
     num::NonZero,
@@ -39,6 +40,32 @@ pub struct DeviceArgs {
     /// Compute device. See `kiln devices`.
     #[arg(long = "device", value_name = "DEVICE", value_enum, default_value_t)]
     pub backend: Backend,
+}
+
+/// Arithmetic argument of the commands that run a model.
+#[derive(Clone, Debug, Args)]
+pub struct ArithmeticArgs {
+    /// Batch-invariant arithmetic: the same bits for any number of threads, for any split of the input into chunks, and
+    /// alone or in a batch. Slower; CPU only.
+    #[arg(long)]
+    pub exact: bool,
+}
+
+impl ArithmeticArgs {
+    /// The arithmetic on a device.
+    ///
+    /// # Errors
+    /// `--exact` on a device other than the CPU.
+    pub fn arithmetic(&self, device: &DeviceArgs) -> Result<Arithmetic, CliError> {
+        match (self.exact, device.backend) {
+            (false, _) => Ok(Arithmetic::Fast),
+            (true, Backend::Flex) => Ok(Arithmetic::Exact),
+            (true, _) => {
+                let reason = "batch-invariant arithmetic has kernels for the CPU only (device `flex`)";
+                Err(CliError::usage(reason).with_location("--exact").with_help("--device flex, or leave --exact out"))
+            }
+        }
+    }
 }
 
 /// Data type of weights in memory.

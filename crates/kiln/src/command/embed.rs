@@ -8,7 +8,12 @@
 //! floating point, row-major; similarities are those of each pair, row-major. Weights are computed in f32, also if they
 //! are stored in 16 bits or quantized.
 
-use super::{device_args::DeviceArgs, error::CliError, model_args::ModelArgs, output::CommandOutput};
+use super::{
+    device_args::{ArithmeticArgs, DeviceArgs},
+    error::CliError,
+    model_args::ModelArgs,
+    output::CommandOutput,
+};
 use kiln_infer::SentenceEncoder;
 use kiln_pretrained::sentence::SentenceConfig;
 use serde_json::json;
@@ -29,11 +34,14 @@ pub struct Args {
     prompt_name: Option<String>,
     #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    arithmetic: ArithmeticArgs,
 }
 
 /// Computes one vector per text, as the files of a sentence encoder say or as a run was trained (else: the mean over tokens), and
 /// prints the similarity of each pair. Texts that are too long for the model are cut off.
 pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
+    let arithmetic = args.arithmetic.arithmetic(&args.device)?;
     let source = args.model.source()?;
     // An unsupported model is reported before anything about its tokenizer.
     source.config()?;
@@ -44,7 +52,7 @@ pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
     let config = source.sentence_config_of(&model)?;
     let prompt = prompt(args, &config)?;
     let encoder = SentenceEncoder { model: &model, tokenizer: &tokenizer, config: &config };
-    let vectors = encoder.encode(&args.text, prompt)?;
+    let vectors = encoder.encode_in(&args.text, prompt, arithmetic)?;
     let [count, width] = vectors.dims();
     let data = vectors.into_data().convert::<f32>();
     let values = data

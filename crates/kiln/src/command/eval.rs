@@ -16,7 +16,7 @@
 //! whose loss is not one of tokens has these two only, with its loss among the metrics.
 
 use super::{
-    device_args::{DeviceArgs, DtypeArgs},
+    device_args::{ArithmeticArgs, DeviceArgs, DtypeArgs},
     error::CliError,
     evaluator::{EvalText, Evaluator, Measurement},
     metrics_text,
@@ -57,21 +57,24 @@ pub struct Args {
     device: DeviceArgs,
     #[command(flatten)]
     dtype: DtypeArgs,
+    #[command(flatten)]
+    arithmetic: ArithmeticArgs,
 }
 
 /// Evaluates the model with its objective, and with each component of the objective.
 ///
 /// The evaluation reads every token of the text once.
 pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
+    let arithmetic = args.arithmetic.arithmetic(&args.device)?;
     let device = args.device.open()?;
     let evaluator = Evaluator::open(args.model.source()?, args.text(), &device, args.dtype.precision(&device)?)?;
     let eval_set = evaluator.eval_set(args.sequence_length.unwrap_or(evaluator.trained_sequence_length()))?;
     let objective = evaluator.objective();
     let mut components = Vec::new();
     for (name, component) in objective.components() {
-        components.push((name, evaluator.evaluate(&eval_set, &*component)?));
+        components.push((name, evaluator.evaluate(&eval_set, &*component, arithmetic)?));
     }
-    Ok(command_output(&evaluator.evaluate(&eval_set, &*objective)?, &components))
+    Ok(command_output(&evaluator.evaluate(&eval_set, &*objective, arithmetic)?, &components))
 }
 
 impl Measurement {

@@ -10,7 +10,8 @@ use burn::tensor::Device;
 use kiln_data::{
     ChatTemplate, Corpus, DataConfig, Dataset, FilesConfig, ReadReport, RowSize, SourceConfig, Subset, Tokenizer,
 };
-use kiln_infer::block_on;
+use kiln_infer::{GenerateError, block_on};
+use kiln_kernels::exact::Arithmetic;
 use kiln_models::{Model, Stack, Visibility, WeightPrecision};
 use kiln_pretrained::Pretrained;
 use kiln_train::{
@@ -146,11 +147,23 @@ impl Evaluator {
     /// Evaluates the model with an objective.
     ///
     /// # Errors
-    /// If the objective predicts no token of the text, or finds no other unit in it.
-    pub fn evaluate(&self, eval_set: &EvalSet, objective: &dyn Objective) -> Result<Measurement, CliError> {
+    /// If the objective predicts no token of the text, or finds no other unit in it; if it has a loss of its own, which isn't
+    /// computed in exact arithmetic.
+    pub fn evaluate(
+        &self,
+        eval_set: &EvalSet,
+        objective: &dyn Objective,
+        arithmetic: Arithmetic,
+    ) -> Result<Measurement, CliError> {
+        if arithmetic.is_exact() && (objective.unit() != LossUnit::Token || !objective.metrics().is_empty()) {
+            let name = self.stage.objective.name();
+            let reason = format!("the objective `{name}` has a loss of its own, which has no batch-invariant form");
+            return Err(CliError::usage(reason).with_location("--exact").with_help("leave --exact out"));
+        }
+        self.model.check_arithmetic(arithmetic).map_err(GenerateError::from)?;
         let models = Models { policy: self.model.clone(), frozen: self.frozen.clone() };
         let is_pseudo = objective.loss_kind() == LossKind::PseudoLikelihood;
-        let evaluation = block_on(eval_set.evaluate(&models, objective))?;
+        let evaluation = block_on(eval_set.evaluate_in(&models, objective, arithmetic))?;
         let unit = objective.unit();
         let has_units = if unit == LossUnit::Token { evaluation.tokens > 0 } else { !evaluation.loss.is_nan() };
         if !has_units {

@@ -17,7 +17,7 @@
 //! tokens, prefill and decoding are null.
 
 use super::{
-    device_args::{DeviceArgs, DtypeArgs},
+    device_args::{ArithmeticArgs, DeviceArgs, DtypeArgs},
     error::CliError,
     generation_args::GenerationArgs,
     model_args::ModelArgs,
@@ -27,6 +27,7 @@ use super::{
 use kiln_infer::{
     BLANK, FinishReason, GenerateOptions, GenerationMode, Generator, InfillOptions, TextStream, block_on,
 };
+use kiln_kernels::exact::Arithmetic;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -50,12 +51,15 @@ pub struct Args {
     #[command(flatten)]
     dtype: DtypeArgs,
     #[command(flatten)]
+    arithmetic: ArithmeticArgs,
+    #[command(flatten)]
     generation: GenerationArgs,
 }
 
 /// Fills in a prompt with `___` if the model can, else generates after the prompt.
 pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
     args.generation.check()?;
+    let arithmetic = args.arithmetic.arithmetic(&args.device)?;
     let device = args.device.open()?;
     let precision = args.dtype.precision(&device)?;
     let loaded = args.model.source()?.load_as(&device, precision)?;
@@ -63,24 +67,25 @@ pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
     let generator = Generator::new(&loaded.model, &loaded.tokenizer)?.with_mode(loaded.generation.mode);
     let GenerationMode { generates, infills } = generator.mode();
     if infills.is_some() && (generates.is_none() || args.prompt.contains(BLANK)) {
-        return infill(args, &generator);
+        return infill(args, &generator, arithmetic);
     }
     if args.parallel || args.mask_length != 1 {
         log::warn!("--parallel and --mask-length have no effect: the model continues the prompt and fills in no `___`");
     }
     let prompt = generator.encode_prompt(&args.prompt)?;
-    let options = args.generation.resolve(GenerateOptions::default(), &loaded)?;
+    let options = args.generation.resolve(GenerateOptions { arithmetic, ..GenerateOptions::default() }, &loaded)?;
     let options = options.within_context(prompt.len(), &args.generation.settings(), &loaded.generation);
     generate_stream(args, &generator, prompt, &options, json)
 }
 
 /// Prints the completed text at the end, because tokens are not filled in from left to right.
-fn infill(args: &Args, generator: &Generator) -> Result<CommandOutput, CliError> {
+fn infill(args: &Args, generator: &Generator, arithmetic: Arithmetic) -> Result<CommandOutput, CliError> {
     let options = InfillOptions {
         sampling: args.generation.infill_sampling(),
         mask_length: usize::from(args.mask_length),
         parallel: args.parallel,
         mask_unassigned: args.generation.mask_unassigned(),
+        arithmetic,
     };
     let started = Instant::now();
     let output = block_on(generator.infill(&[&args.prompt], &options))?.remove(0);

@@ -15,7 +15,7 @@
 //! null without a tokenizer.
 
 use super::{
-    device_args::DeviceArgs,
+    device_args::{ArithmeticArgs, DeviceArgs},
     error::CliError,
     model_args::ModelArgs,
     output::CommandOutput,
@@ -26,6 +26,8 @@ use super::{
 use crate::page::number_format::format_percent;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use kiln_data::{Tokenizer, tokenizer::EncodeOptions};
+use kiln_infer::GenerateError;
+use kiln_kernels::exact::Arithmetic;
 use kiln_models::{Model, Stack};
 use kiln_nn::Context;
 use kiln_spec::{Direction, DocumentSpan, Layout};
@@ -54,6 +56,8 @@ pub struct Args {
     top: Option<usize>,
     #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    arithmetic: ArithmeticArgs,
 }
 
 /// Token sequences of a forward pass.
@@ -74,14 +78,16 @@ struct Candidate {
 /// Computes the logits `[T, vocabulary]` of the ids, or of the decoder ids of an encoder-decoder, and prints the most
 /// likely tokens after each id.
 pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
+    let arithmetic = args.arithmetic.arithmetic(&args.device)?;
     let device = args.device.open()?;
     let source = args.model.source()?;
     // With ids, a tokenizer is not needed: one that is missing or unreadable only costs the token texts.
     let tokenizer = source.tokenizer();
     let ids = args.input_ids(tokenizer.as_ref().ok(), &source)?;
     let weights = source.load_model(&device)?;
+    weights.model.check_arithmetic(arithmetic).map_err(GenerateError::from)?;
     let inputs = args.inputs(ids, &weights, &source)?;
-    let logits = compute_logits(&weights.model, &inputs.ids, inputs.encoder_ids.as_deref());
+    let logits = compute_logits(&weights.model, &inputs.ids, inputs.encoder_ids.as_deref(), arithmetic);
     let [length, vocab] = logits.dims();
     let data = logits.into_data().convert::<f32>();
     let values = data
@@ -142,10 +148,10 @@ fn candidate_table(ids: &[i32], top: &[Vec<Candidate>], tokenizer: Option<&Token
 ///
 /// The ids are read in the direction that the model uses for generation. With prefix visibility, the whole sequence
 /// is the prefix. `encoder_ids` must be given for an encoder-decoder, and only for one.
-pub fn compute_logits(model: &Model, ids: &[i32], encoder_ids: Option<&[i32]>) -> Tensor<2> {
+pub fn compute_logits(model: &Model, ids: &[i32], encoder_ids: Option<&[i32]>, arithmetic: Arithmetic) -> Tensor<2> {
     let device = model.device();
     let direction = model.config().effective_visibility().direction(ids.len());
-    let mut cx = Context::new(&document_layout(ids.len(), direction), &device);
+    let mut cx = Context::new(&document_layout(ids.len(), direction), &device).with_arithmetic(arithmetic);
     if let Some(encoder_ids) = encoder_ids {
         let layout = document_layout(encoder_ids.len(), Direction::Bidirectional);
         model.encode(id_tensor(encoder_ids, &device), &layout, &mut cx);

@@ -10,6 +10,7 @@
 //! | packed = separate | several documents in one sequence, and each alone |
 //! | padded = unpadded | a batch with padding, and each sequence alone |
 //! | fused kernel = reference | the fused kernels, and the reference kernels |
+//! | exact: together = alone | in batch-invariant arithmetic (`--exact`): padded, packed and chunked, and each alone; the number of values with other bits |
 //! | rows = alone | rows of decode state that are selected, joined, forked and truncated, and each sequence alone |
 //! | decoded = text, … | the tokenizer: round trip, reload, streamed decoding, offsets |
 //! | chat template … | the template: it renders, its special tokens are single tokens, no message is lost |
@@ -29,8 +30,13 @@ use kiln_data::{
     Tokenizer,
     chat::{ChatTemplate, ChatTemplateOptions, TemplateClock},
 };
-use kiln_infer::{block_on, equivalence, row_equivalence, tokenizer_checks};
-use kiln_kernels::planner::Kernel;
+use kiln_infer::{
+    block_on, equivalence,
+    equivalence::exact::{Arrangement, ExactReference},
+    row_equivalence, tokenizer_checks,
+};
+use kiln_kernels::{exact::Arithmetic, planner::Kernel};
+use kiln_models::Model;
 use kiln_pretrained::Pretrained;
 use kiln_spec::Direction;
 use serde_json::{Value, json};
@@ -208,7 +214,36 @@ fn model_checks(loaded: &Pretrained, texts: &[&str], device: &Device) -> Result<
             Check::not_applicable(fused, "this device has no fused kernels", TOLERANCE)
         },
         rows,
+        exact_check(model, &documents, direction, device)?,
     ])
+}
+
+/// Counts the values whose bits depend on how documents are computed, in batch-invariant arithmetic.
+fn exact_check(
+    model: &Model,
+    documents: &[Vec<u32>],
+    direction: Direction,
+    device: &Device,
+) -> Result<Check, CliError> {
+    let name = "exact: together = alone";
+    if *device != Device::flex() {
+        return Ok(Check::not_applicable(name, "this device has no batch-invariant kernels", 0.0));
+    }
+    if model.check_arithmetic(Arithmetic::Exact).is_err() {
+        return Ok(Check::not_applicable(name, "a component of the model has no batch-invariant arithmetic", 0.0));
+    }
+    let failed = |error: ExecutionError| CliError::failed("device", error.to_string());
+    let reference = block_on(ExactReference::new(model, documents, direction)).map_err(failed)?;
+    let mut arrangements = vec![Arrangement::PaddedLeft(3), Arrangement::PaddedRight(0), Arrangement::Packed];
+    if direction == Direction::Causal {
+        arrangements.extend([
+            Arrangement::Chunked(vec![1]),
+            Arrangement::Chunked(vec![3, 20]),
+            Arrangement::Rejoined(vec![2, 7]),
+        ]);
+    }
+    let counts = arrangements.iter().map(|arrangement| block_on(reference.differing_values(arrangement)));
+    Ok(Check::counted(name, counts.sum::<Result<usize, _>>().map_err(failed)?))
 }
 
 /// Checks of the tokenizer: round trip, reload, streaming and offsets.

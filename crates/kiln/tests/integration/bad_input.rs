@@ -152,6 +152,8 @@ fn invalid_command_lines_are_refused() {
             case(&["generate", "run", "--temperature", "-1"], 2, "usage", &["--temperature", "found -1"]),
             case(&["generate", "run", "--top-p", "1.5"], 2, "usage", &["--top-p", "found 1.5"]),
             case(&["generate", "run", "--top-p", "0"], 2, "usage", &["--top-p", "found 0"]),
+            case(&["generate", "run", "--exact", "--device", "ndarray"], 2, "usage", &["--exact", "for the CPU only"]),
+            case(&["eval", "run", "--exact", "--device", "wgpu"], 2, "usage", &["--exact", "for the CPU only"]),
         ],
     );
     let plain = run_kiln(home.path(), &["trian"]);

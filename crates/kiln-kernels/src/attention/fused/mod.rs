@@ -19,9 +19,9 @@
 //! Bound against the reference: 1e-3 for values and gradients (`attention_is_its_reference`).
 
 mod backward;
-mod forward;
+pub(super) mod forward;
 mod query_block;
-mod score_terms;
+pub(super) mod score_terms;
 
 use super::{
     AttentionCall, AttentionOutput,
@@ -143,7 +143,7 @@ pub trait FusedAttentionGradient: FusedAttention {
 }
 
 /// Tile plans of a dense mask `[B, 1, T, S]` (true = hidden), one for each sequence.
-fn tiles_from_mask(hidden: &FlexTensor) -> Arc<Vec<TilePlan>> {
+pub(super) fn tiles_from_mask(hidden: &FlexTensor) -> Arc<Vec<TilePlan>> {
     let hidden = hidden.to_contiguous();
     let [b, _, t, s] = forward::dims4(&hidden);
     let hidden = &hidden.bytes()[..b * t * s];

@@ -27,6 +27,11 @@ impl HeadParameters {
     pub fn new(parameters: &[f32], [head, heads]: [usize; 2]) -> Self {
         Self(parameters.iter().skip(head).step_by(heads).copied().collect())
     }
+
+    /// Returns the parameters, `[N]`.
+    pub fn values(&self) -> &[f32] {
+        &self.0
+    }
 }
 
 impl<'a> ScoreTerms<'a> {

@@ -66,6 +66,7 @@ macro_rules! impl_byte_ops {
 #[allow(unsafe_code)]
 unsafe impl F32x16 for Avx2 {
     impl_byte_ops!();
+    const REGISTERS: usize = 8;
 
     #[inline(always)]
     fn sum16(x: [Self; 16]) -> Self {
@@ -160,6 +161,7 @@ unsafe impl F32x16 for Avx2 {
 #[allow(unsafe_code)]
 unsafe impl F32x16 for Avx512 {
     impl_byte_ops!();
+    const REGISTERS: usize = 32;
 
     /// Half of the 32 registers.
     const SUMS: usize = 16;

@@ -16,7 +16,10 @@ mod k_quants;
 mod legacy_quants;
 mod table_quants;
 
-use super::f32x16::{F32x16, dispatch_simd};
+use super::{
+    f32x16::{F32x16, dispatch_simd},
+    row_tiles::{RowDot, dot_products},
+};
 use k_quants::{Q2K, Q3K, Q4K, Q5K, Q6K, Q8K};
 use legacy_quants::{Q4_0, Q4_1, Q5_0, Q5_1, Q8_0};
 use table_quants::{Iq4Nl, Iq4Xs, Mxfp4};
@@ -53,29 +56,46 @@ fn nibbles<S: F32x16>(bytes: S::Bytes, high: bool) -> S::Bytes {
     S::shr_and(bytes, if high { 4 } else { 0 }, 15)
 }
 
-/// out_r = Σ_c row_rc x_c for packed rows of `x.len()` values.
-#[inline(always)]
-fn dot_rows<G: GroupQuant, S: F32x16>(rows: &[u8], x: &[f32], out: &mut [f32]) {
-    let width = x.len() / G::BLOCK_SIZE * G::BLOCK_BYTES;
-    for (row, out) in rows.chunks_exact(width.max(1)).zip(out) {
-        *out = dot::<G, S>(row, x);
+/// The products of a format with several rows of x.
+struct Groups<G>(std::marker::PhantomData<G>);
+
+impl<G: GroupQuant> RowDot for Groups<G> {
+    #[inline(always)]
+    fn row_bytes(columns: usize) -> usize {
+        columns / G::BLOCK_SIZE * G::BLOCK_BYTES
+    }
+
+    #[inline(always)]
+    fn dot<S: F32x16, const R: usize>(row: &[u8], x: [&[f32]; R]) -> [f32; R] {
+        dot::<G, S, R>(row, x)
     }
 }
 
-/// Dot product of one packed row with x.
+/// Dot products of one packed row with R rows of x, each in the order of the [module](self).
+///
+/// No closure: it would be compiled without the caller's instruction set.
 #[inline(always)]
-fn dot<G: GroupQuant, S: F32x16>(row: &[u8], x: &[f32]) -> f32 {
+fn dot<G: GroupQuant, S: F32x16, const R: usize>(row: &[u8], x: [&[f32]; R]) -> [f32; R] {
     // A multiply–add has a latency of about four cycles: four independent accumulators keep the unit busy.
-    let mut sums = [S::splat(0.0); 4];
-    for (block, x) in row.chunks_exact(G::BLOCK_BYTES).zip(x.chunks_exact(G::BLOCK_SIZE)) {
-        let (x, _) = x.as_chunks::<16>();
+    let mut sums = [[S::splat(0.0); 4]; R];
+    for (number, block) in row.chunks_exact(G::BLOCK_BYTES).enumerate() {
+        let mut groups = [&[][..]; R];
+        for (groups, x) in groups.iter_mut().zip(x) {
+            *groups = x[number * G::BLOCK_SIZE..][..G::BLOCK_SIZE].as_chunks::<16>().0;
+        }
         for group in 0..G::BLOCK_SIZE / 16 {
             let (quants, scale, offset) = G::decode_group::<S>(block, group);
             let values = quants.mul_add(S::splat(scale), S::splat(offset));
-            sums[group % 4] = values.mul_add(S::load(&x[group]), sums[group % 4]);
+            for (sums, x) in sums.iter_mut().zip(&groups) {
+                sums[group % 4] = values.mul_add(S::load(&x[group]), sums[group % 4]);
+            }
         }
     }
-    S::sum4(sums)
+    let mut out = [0.0; R];
+    for (out, sums) in out.iter_mut().zip(sums) {
+        *out = S::sum4(sums);
+    }
+    out
 }
 
 /// Dequantizes whole blocks.
@@ -94,11 +114,12 @@ fn dequantize_blocks<G: GroupQuant, S: F32x16>(blocks: &[u8], out: &mut [f32]) {
 macro_rules! group_quant_kernels {
     ($($name:ident => $Format:ident),+ $(,)?) => {$(
         pub(super) mod $name {
-            use super::{$Format, dequantize_blocks, dispatch_simd, dot_rows};
+            use super::{$Format, dequantize_blocks, dispatch_simd, dot_products};
 
-            /// out_r = Σ_c row_rc x_c.
-            pub fn mat_vec(rows: &[u8], x: &[f32], out: &mut [f32]) {
-                dispatch_simd!(dot_rows::<$Format>(rows: &[u8], x: &[f32], out: &mut [f32]))
+            /// Products of packed rows with rows of x.
+            pub fn dot_many(rows: &[u8], x: &[f32], columns: usize, out: &mut [f32]) {
+                type Dot = super::Groups<$Format>;
+                dispatch_simd!(dot_products::<Dot>(rows: &[u8], x: &[f32], columns: usize, out: &mut [f32]))
             }
 
             /// Dequantizes whole blocks.
@@ -129,14 +150,14 @@ group_quant_kernels! {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{GGML_TYPES, ggml_type::MatVecFn},
+        super::{GGML_TYPES, ggml_type::DotProductsFn},
         *,
     };
     use crate::packed::f32x16::Portable;
     use kiln_spec::Random;
 
     /// Compares the dispatched, the portable and the AVX2 product of random rows with one in f64.
-    fn check_product<G: GroupQuant>(name: &str, product: MatVecFn) {
+    fn check_product<G: GroupQuant>(name: &str, product: DotProductsFn) {
         let format = GGML_TYPES.iter().find(|format| format.name == name).unwrap();
         assert_eq!([format.block_size, format.block_bytes], [G::BLOCK_SIZE, G::BLOCK_BYTES], "{name}");
         let mut random = Random::new(7, name, 0, 0);
@@ -158,8 +179,8 @@ mod tests {
             let (exact, magnitude): (f64, f64) =
                 terms.fold((0.0, 0.0), |(sum, size), term| (sum + term, size + term.abs()));
             let mut dispatched = [0.0];
-            product(&row, &x, &mut dispatched);
-            for computed in [dispatched[0], dot::<G, Portable>(&row, &x), dot_avx2::<G>(&row, &x)] {
+            product(&row, &x, x.len(), &mut dispatched);
+            for computed in [dispatched[0], dot::<G, Portable, 1>(&row, [&x])[0], dot_avx2::<G>(&row, &x)] {
                 assert!((f64::from(computed) - exact).abs() <= 2e-6 * magnitude, "{name}: {computed} {exact}");
             }
         }
@@ -171,7 +192,7 @@ mod tests {
         {
             #[target_feature(enable = "avx2,f16c,fma")]
             fn compiled<G: GroupQuant>(row: &[u8], x: &[f32]) -> f32 {
-                dot::<G, crate::packed::f32x16::Avx2>(row, x)
+                dot::<G, crate::packed::f32x16::Avx2, 1>(row, [x])[0]
             }
             let has_avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
             if has_avx2 && is_x86_feature_detected!("f16c") {
@@ -180,24 +201,24 @@ mod tests {
                 return unsafe { compiled::<G>(row, x) };
             }
         }
-        dot::<G, Portable>(row, x)
+        dot::<G, Portable, 1>(row, [x])[0]
     }
 
     #[test]
     fn products_are_within_their_error_bound() {
-        check_product::<Q4_0>("Q4_0", q4_0::mat_vec);
-        check_product::<Q4_1>("Q4_1", q4_1::mat_vec);
-        check_product::<Q5_0>("Q5_0", q5_0::mat_vec);
-        check_product::<Q5_1>("Q5_1", q5_1::mat_vec);
-        check_product::<Q8_0>("Q8_0", q8_0::mat_vec);
-        check_product::<Q2K>("Q2_K", q2_k::mat_vec);
-        check_product::<Q3K>("Q3_K", q3_k::mat_vec);
-        check_product::<Q4K>("Q4_K", q4_k::mat_vec);
-        check_product::<Q5K>("Q5_K", q5_k::mat_vec);
-        check_product::<Q6K>("Q6_K", q6_k::mat_vec);
-        check_product::<Q8K>("Q8_K", q8_k::mat_vec);
-        check_product::<Iq4Nl>("IQ4_NL", iq4_nl::mat_vec);
-        check_product::<Iq4Xs>("IQ4_XS", iq4_xs::mat_vec);
-        check_product::<Mxfp4>("MXFP4", mxfp4::mat_vec);
+        check_product::<Q4_0>("Q4_0", q4_0::dot_many);
+        check_product::<Q4_1>("Q4_1", q4_1::dot_many);
+        check_product::<Q5_0>("Q5_0", q5_0::dot_many);
+        check_product::<Q5_1>("Q5_1", q5_1::dot_many);
+        check_product::<Q8_0>("Q8_0", q8_0::dot_many);
+        check_product::<Q2K>("Q2_K", q2_k::dot_many);
+        check_product::<Q3K>("Q3_K", q3_k::dot_many);
+        check_product::<Q4K>("Q4_K", q4_k::dot_many);
+        check_product::<Q5K>("Q5_K", q5_k::dot_many);
+        check_product::<Q6K>("Q6_K", q6_k::dot_many);
+        check_product::<Q8K>("Q8_K", q8_k::dot_many);
+        check_product::<Iq4Nl>("IQ4_NL", iq4_nl::dot_many);
+        check_product::<Iq4Xs>("IQ4_XS", iq4_xs::dot_many);
+        check_product::<Mxfp4>("MXFP4", mxfp4::dot_many);
     }
 }

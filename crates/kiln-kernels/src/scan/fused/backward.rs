@@ -3,12 +3,12 @@
 use super::{
     chunk::{Chunk, split_segment},
     chunk_backward::{ChunkBackward, GradientRows, Scratch},
-    head::{HeadInputs, SEGMENT_TOKENS, ScanTensors, Sizes, with_adjacent_columns},
+    head::{HeadInputs, SEGMENT_TOKENS, ScanTensors, Sizes},
     matrices::{ChunkMatrices, scale_state},
 };
 use crate::cpu::{
     matrix::{HeadsMut, MatrixRef},
-    tensor::{f32_tensor, par_fill_rows},
+    tensor::{f32_tensor, par_fill_rows, with_adjacent_columns},
 };
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Shape;

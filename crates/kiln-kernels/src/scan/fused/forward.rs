@@ -9,6 +9,7 @@ use crate::cpu::{
     matrix::{HeadsMut, MatrixMut, MatrixRef},
     tensor::{as_f32_slice, f32_tensor},
 };
+use crate::{exact::Arithmetic, scan::exact};
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Shape;
 use rayon::prelude::*;
@@ -33,7 +34,10 @@ pub fn forward(inputs: &ScanTensors, stores_states: bool) -> (FlexTensor, Vec<f3
         // SAFETY: this task alone works on this head of this sequence.
         #[allow(unsafe_code)]
         let out = |first, count| unsafe { out.rows(task / h, task % h, first, count) };
-        run_head(inputs, [task / h, task % h], state, stored, out);
+        match inputs.arithmetic {
+            Arithmetic::Fast => run_head(inputs, [task / h, task % h], state, stored, out),
+            Arithmetic::Exact => exact::run_head(inputs, [task / h, task % h], state, out),
+        }
     };
     let states = last_states.par_chunks_mut(state_len).enumerate();
     if stores_states {

@@ -1,7 +1,10 @@
 //! Inputs of a fused scan as matrices, head by head.
 
-use super::{ScanParams, UpdateRule};
-use crate::cpu::{matrix::MatrixRef, tensor::as_f32_slice};
+use super::{Arithmetic, ScanParams, UpdateRule};
+use crate::cpu::{
+    matrix::MatrixRef,
+    tensor::{as_f32_slice, with_adjacent_columns},
+};
 use burn::backend::flex::FlexTensor;
 
 /// Tokens in a segment: at its begin the state is stored for the backward pass, and no chunk crosses it.
@@ -49,6 +52,7 @@ pub struct ScanTensors {
     pub state: Option<FlexTensor>,
     pub sizes: Sizes,
     pub rule: UpdateRule,
+    pub arithmetic: Arithmetic,
 }
 
 /// The inputs of one head of one sequence.
@@ -72,12 +76,6 @@ pub struct HeadInputs<'a> {
     pub rule: UpdateRule,
 }
 
-/// Returns the tensor `[B, H, T, X]`, copied unless the elements of a row are adjacent.
-pub fn with_adjacent_columns(tensor: &FlexTensor) -> FlexTensor {
-    let layout = tensor.layout();
-    if layout.strides()[3] == 1 { tensor.clone() } else { tensor.to_contiguous() }
-}
-
 impl ScanTensors {
     /// Borrows query, key, value, log decay, strength, skip, resets, live and state.
     pub fn new(inputs: &[FlexTensor; 9], params: ScanParams) -> Self {
@@ -90,6 +88,7 @@ impl ScanTensors {
         Self {
             sizes,
             rule: params.rule,
+            arithmetic: params.arithmetic,
             strength: params.has_strength.then(|| strength.clone()),
             skip: params.has_skip.then(|| skip.to_contiguous()),
             resets: resets.to_contiguous(),

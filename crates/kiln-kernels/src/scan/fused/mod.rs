@@ -24,7 +24,7 @@ mod backward;
 mod chunk;
 mod chunk_backward;
 mod forward;
-mod head;
+pub(super) mod head;
 mod matrices;
 mod triangular;
 
@@ -33,6 +33,7 @@ use crate::cpu::backend_api::{
     Autodiff, Backend, Backward, CheckpointStrategy, Checkpointer, Dispatch, Flex, FlexTensor, FloatTensor, Gradients,
     Ops, OpsKind, backend_extension,
 };
+use crate::exact::Arithmetic;
 use burn::tensor::{Device, Tensor};
 use head::ScanTensors;
 use std::sync::Arc;
@@ -44,6 +45,8 @@ pub struct ScanParams {
     has_strength: bool,
     has_skip: bool,
     has_state: bool,
+    /// With [`Arithmetic::Exact`] heads run token by token: [`super::exact`].
+    arithmetic: Arithmetic,
 }
 
 /// Fused scan; see the [module](self). A state isn't differentiated.
@@ -51,12 +54,18 @@ pub struct ScanParams {
 /// # Panics
 /// If a tensor isn't f32 on flex, or a call on an autodiff device has a state.
 pub fn scan(inputs: ScanInputs) -> ScanOutput {
+    scan_in(inputs, Arithmetic::Fast)
+}
+
+/// The scan with heads that run in chunks or token by token.
+pub(super) fn scan_in(inputs: ScanInputs, arithmetic: Arithmetic) -> ScanOutput {
     let ([b, h, t, e], d) = (inputs.value.dims(), inputs.query.dims()[3]);
     let params = ScanParams {
         rule: inputs.rule,
         has_strength: inputs.strength.is_some(),
         has_skip: inputs.skip.is_some(),
         has_state: inputs.state.is_some(),
+        arithmetic,
     };
     // The operation always has nine tensors; one that this call lacks is a tensor of one element.
     let absent = || Tensor::<4>::zeros([1, 1, 1, 1], &Device::flex());

@@ -4,7 +4,10 @@ use burn::{
     module::{Module, Param},
     tensor::{DType, Tensor, TensorData},
 };
-use kiln_kernels::testing::{assert_close, max_abs_diff};
+use kiln_kernels::{
+    exact::Arithmetic,
+    testing::{assert_close, max_abs_diff},
+};
 use kiln_laws::{
     device,
     fixture::Fixture,
@@ -105,9 +108,10 @@ fn outputs(file: &Fixture, config: &HeadConfig, pool: Pooling, weights: &[&str])
         weights.iter().map(|name| file.values(&format!("head.{name}")).1.len()).sum::<usize>()
     );
     assert_eq!(head.pooling(), Some(pool));
-    let pooled = pool.pool(file.tensor("memory", &device()), &TokenMarks::new(&encoder_layout([5, 3]), &device()));
+    let marks = TokenMarks::new(&encoder_layout([5, 3]), &device());
+    let pooled = pool.pool(file.tensor("memory", &device()), &marks, Arithmetic::Fast);
     let table = Param::from_tensor(Tensor::zeros([1, 8], (&device(), DType::F64)));
-    head.forward(pooled, WeightView::new(&table, None))
+    head.forward(pooled, WeightView::new(&table, None), Arithmetic::Fast)
 }
 
 #[test]

@@ -17,7 +17,7 @@ use kiln_peft::{AdapterConfig, LoraConfig, MergedModel, attach, detach, merge, s
 use std::collections::BTreeSet;
 
 /// An adapter of each method, at all sites that it supports.
-fn methods() -> Vec<AdapterConfig> {
+pub(crate) fn methods() -> Vec<AdapterConfig> {
     let (all, linear) = (vec!["*".to_string()], vec!["all-linear".to_string()]);
     let lora = LoraConfig { rank: 2, alpha: 3.0, target_modules: all, ..LoraConfig::default() };
     let feedforward_modules = vec!["down".into(), "o".into(), "up".into()];

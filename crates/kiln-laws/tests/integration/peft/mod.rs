@@ -3,7 +3,7 @@
 mod adalora;
 mod folder;
 mod formula;
-mod identities;
+pub(crate) mod identities;
 mod methods;
 mod packed;
 mod several;

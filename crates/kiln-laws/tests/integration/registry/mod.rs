@@ -2,6 +2,7 @@
 //! reason. A variant that is added to a list is tested without further registration.
 
 mod docs;
+mod exact;
 mod exemptions;
 mod gradients;
 mod learning;
@@ -36,7 +37,7 @@ struct ModelLaw {
 }
 
 /// The laws, in the order in which they are checked.
-const LAWS: [ModelLaw; 14] = [
+const LAWS: [ModelLaw; 15] = [
     ModelLaw { name: "shape", causal_only: false, check: shape::shape },
     ModelLaw { name: "round trip", causal_only: false, check: shape::round_trip },
     ModelLaw { name: "deterministic", causal_only: false, check: shape::deterministic },
@@ -48,6 +49,7 @@ const LAWS: [ModelLaw; 14] = [
     ModelLaw { name: "joined", causal_only: true, check: rows::joined },
     ModelLaw { name: "packed", causal_only: false, check: visibility::packed },
     ModelLaw { name: "padded", causal_only: false, check: visibility::padded },
+    ModelLaw { name: "exact", causal_only: false, check: exact::exact },
     ModelLaw { name: "gradients", causal_only: false, check: gradients::gradients_add_up },
     ModelLaw { name: "finite", causal_only: false, check: gradients::finite },
     ModelLaw { name: LEARNING_LAW, causal_only: true, check: learning::learns },

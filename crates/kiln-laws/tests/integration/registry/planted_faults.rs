@@ -20,7 +20,7 @@ enum PlantedFault {
 }
 
 /// Faults, each with the law that must detect it.
-const FAULTS: [(&str, PlantedFault); 17] = [
+const FAULTS: [(&str, PlantedFault); 20] = [
     ("shape", PlantedFault::Forward(|hidden, _| hidden.clone().narrow(2, 1, hidden.dims()[2] - 1))),
     ("shape", PlantedFault::Forward(|hidden, _| hidden.log())),
     ("round trip", PlantedFault::Parse(drop_blocks)),
@@ -36,6 +36,16 @@ const FAULTS: [(&str, PlantedFault); 17] = [
     ("joined", PlantedFault::Forward(|hidden, _| hidden.clone() * (1.0 + 0.01 * hidden.dims()[0] as f64))),
     ("packed", PlantedFault::Forward(|hidden, _| hidden.clone() + hidden.cumsum(1))),
     ("padded", PlantedFault::Forward(|hidden, _| hidden.clone() + hidden.mean_dim(1))),
+    // One step in the last place of some values, by the number of tokens in the call.
+    ("exact", PlantedFault::Forward(|hidden, _| hidden.clone() * (1.0 + 1e-7 * (hidden.dims()[1] % 7) as f64))),
+    // A product that splits its inputs by the number of rows, and a norm whose order of sums depends on the threads.
+    (
+        "exact",
+        PlantedFault::Forward(|hidden, _| {
+            add_split_sums(hidden.clone(), 1 + hidden.dims()[..2].iter().product::<usize>() % 3)
+        }),
+    ),
+    ("exact", PlantedFault::Forward(|hidden, _| add_split_sums(hidden, rayon::current_num_threads()))),
     ("gradients", PlantedFault::Forward(detach_when_packed)),
     // √0 is a number, its slope is none.
     ("finite", PlantedFault::Forward(|hidden, _| hidden.clone() + (hidden * 0.0).square().sqrt())),
@@ -58,6 +68,14 @@ fn shift_last_position(after: State) -> State {
 fn drop_blocks(text: &str) -> Result<kiln_models::ModelConfig, kiln_spec::config::ConfigError> {
     let read: kiln_models::ModelConfig = kiln_spec::config::parse(text, None)?;
     Ok(kiln_models::ModelConfig { blocks: Default::default(), ..read })
+}
+
+/// Adds the sum of each token's values, computed in so many parts: other parts round otherwise.
+fn add_split_sums(hidden: Tensor<3>, parts: usize) -> Tensor<3> {
+    let width = hidden.dims()[2].div_ceil(parts);
+    let sums = hidden.clone().split(width, 2).into_iter().map(|part| part.sum_dim(2));
+    let sum = sums.reduce(|sum, part| sum + part).expect("at least one part");
+    hidden + sum
 }
 
 /// Gives other values in each call.

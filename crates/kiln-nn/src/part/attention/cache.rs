@@ -20,6 +20,7 @@ use crate::context::{
     Context, Stateful,
     rows::{Incompatible, RowTensors, append_padded, select_rows},
 };
+use burn::tensor::{FloatDType, Tensor};
 use dense::DenseKeyValue;
 use kiln_kernels::attention::paged::CacheDtype;
 use kiln_spec::plan::CachePolicy;
@@ -62,6 +63,7 @@ pub fn extend_cache(new: KeyValue, policy: CachePolicy, cx: &mut Context) -> Key
         KeyValueCache::Empty => (true, KeyValueCache::begin(&new, policy, dtype)),
         cache => (false, cache),
     };
+    let new = if dtype == CacheDtype::F16 && cx.arithmetic.is_exact() { round_to_f16(new) } else { new };
     let all = match &mut cache {
         KeyValueCache::Paged(pages) => {
             pages.push(&new, &lengths);
@@ -77,6 +79,16 @@ pub fn extend_cache(new: KeyValue, policy: CachePolicy, cx: &mut Context) -> Key
     };
     cx.put_state("entries", cache);
     all
+}
+
+/// Keys and values as a 16-bit cache gives them back. In exact arithmetic a call reads its own tokens so too: their bits are then
+/// the same in the call that computes them and in later ones.
+fn round_to_f16(new: KeyValue) -> KeyValue {
+    let round = |tensor: Tensor<4>| {
+        let dtype = tensor.dtype();
+        tensor.cast(FloatDType::F16).cast(dtype)
+    };
+    new.into_iter().map(round).collect()
 }
 
 /// Caches this call's keys and values in pages, and returns all pages.

@@ -55,6 +55,7 @@ impl Attention {
         let dropout = cx.dropout_at(name, self.dropout);
         let facts = PlannerInput {
             needs_gradients: inputs.query.is_autodiff(),
+            arithmetic: cx.arithmetic,
             is_cpu_f32: kiln_kernels::cpu::is_cpu_f32(&inputs.query),
             num_queries: t,
             has_bias: bias.is_some(),

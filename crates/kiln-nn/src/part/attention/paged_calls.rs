@@ -1,4 +1,4 @@
-//! Attention of one query a row over the pages of the cache: decoding on the CPU.
+//! Attention of one query a row over the pages of the cache: decoding on the CPU, fast or batch-invariant.
 
 use super::{
     Attention,
@@ -13,9 +13,10 @@ use crate::{
 use burn::tensor::Tensor;
 use kiln_kernels::{
     attention::{
-        AttentionOutput, BlockMask, ScoreBias,
+        AttentionOutput, BlockMask, ScoreBias, exact,
         paged::{self, PagedCall, PagedRow, VisiblePage},
     },
+    exact::Arithmetic,
     planner::{Kernel, PlannerInput, plan_attention},
 };
 use std::sync::Arc;
@@ -42,6 +43,7 @@ impl Attention {
         let keys_in_pages = !is_probed && cx.stream.visible_pages(&self.pattern, self.cache_policy()).is_some();
         let names = ["weights", "prefix_weights"];
         let facts = PlannerInput {
+            arithmetic: cx.arithmetic,
             keys_in_pages,
             is_cpu_f32: kiln_kernels::cpu::is_cpu_f32(like),
             needs_gradients: like.is_autodiff(),
@@ -52,7 +54,11 @@ impl Attention {
             forced_kernel: cx.forced_kernel,
             ..self.kernel_requirements()
         };
-        plan_attention(&facts).kernel == Kernel::Paged
+        match plan_attention(&facts).kernel {
+            Kernel::Paged => true,
+            Kernel::Exact => keys_in_pages,
+            _ => false,
+        }
     }
 
     /// Keys and values of the layer that `link` names, for this layer with input `x [B, T, M]`. `None` if that layer has not
@@ -111,7 +117,7 @@ impl Attention {
         self.call_kernel("prefix_weights", inputs, all_visible, None, cx)
     }
 
-    /// Runs the paged kernel over the pages that each row's query sees.
+    /// Runs the paged kernel, or the batch-invariant one, over the pages that each row's query sees.
     fn call_paged_kernel(
         &self,
         query: PagedQuery,
@@ -131,7 +137,11 @@ impl Attention {
             });
             PagedRow { position: visible.position, pages: pages.collect() }
         });
-        let out = paged::attend(PagedCall {
+        let (kernel, attend): (_, fn(PagedCall) -> AttentionOutput) = match cx.arithmetic {
+            Arithmetic::Fast => (Kernel::Paged, paged::attend),
+            Arithmetic::Exact => (Kernel::Exact, exact::attend_pages),
+        };
+        let out = attend(PagedCall {
             query: query.query,
             rows: rows.collect(),
             layout: pages.layout(),
@@ -142,7 +152,7 @@ impl Attention {
             score: self.score.to_kernel(),
             needs_log_sum_exp: self.kernel_requirements().needs_log_sum_exp,
         });
-        cx.record_kernel(Kernel::Paged);
+        cx.record_kernel(kernel);
         out
     }
 }

@@ -1,11 +1,12 @@
 //! Stacked matrices of all experts: one tensor `[E, in, out]` per linear map.
 //!
-//! Rows are multiplied with the matrix of their expert by the kernel [`grouped_linear`], or, where the stack is held packed
-//! (quantized or of 16-bit floats), by [`packed_grouped_linear`], which dequantizes tiles of the experts that have rows.
+//! Rows are multiplied with the matrix of their expert by the kernel [`kiln_kernels::grouped_linear`], or, where the stack is held packed
+//! (quantized or of 16-bit floats), by [`kiln_kernels::packed::packed_grouped_linear`], which dequantizes tiles of the experts that have rows.
 
 use super::{ExpertConfig, expert_intermediate};
 use crate::{
     adapter::{Site, SiteAdapters},
+    arithmetic::{grouped_product, packed_grouped_product},
     context::Context,
     init::Initializer,
     packed_weight::is_without_values,
@@ -16,10 +17,7 @@ use burn::{
     module::{Module, Param},
     tensor::{Int, Tensor},
 };
-use kiln_kernels::{
-    grouped_linear::grouped_linear,
-    packed::{PackedStack, packed_grouped_linear},
-};
+use kiln_kernels::packed::PackedStack;
 
 /// Linear map of each expert, stacked.
 #[derive(Module, Debug)]
@@ -49,8 +47,8 @@ impl StackedLinear {
     fn forward(&self, x: Tensor<3>, expert: &Tensor<1, Int>, cx: &Context) -> Tensor<3> {
         let x = x.squeeze_dim(0);
         let y = match self.packed.as_ref().filter(|_| is_without_values(&self.weight)) {
-            Some(packed) => packed_grouped_linear(x.clone(), packed, expert.clone()),
-            None => grouped_linear(x.clone(), self.weight.val(), expert.clone()),
+            Some(packed) => packed_grouped_product(x.clone(), packed, expert.clone(), cx.arithmetic),
+            None => grouped_product(x.clone(), self.weight.val(), expert.clone(), cx.arithmetic),
         };
         let y = match &self.bias {
             Some(bias) => y + bias.val().select(0, expert.clone()),

@@ -98,7 +98,8 @@ impl Variant for GatedMlp {
 impl Layer for GatedMlp {
     fn forward(&self, x: Tensor<3>, cx: &mut Context) -> Tensor<3> {
         let (gate, up) = (self.gate.forward_with(x.clone(), cx), self.up.forward_with(x, cx));
-        let out = match self.down.as_floats().filter(|_| self.activation == Activation::SILU) {
+        let is_fused = self.activation == Activation::SILU && !cx.arithmetic.is_exact();
+        let out = match self.down.as_floats().filter(|_| is_fused) {
             Some((weight, bias)) => add_bias(gated_linear(gate, up, weight), bias),
             None => self.down.forward_with(self.activation.apply_gated(gate, up), cx),
         };

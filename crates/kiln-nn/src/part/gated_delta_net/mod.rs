@@ -44,7 +44,7 @@ use burn::{
 use kiln_kernels::{
     log_sigmoid::softplus,
     rms_norm::rms_norm,
-    scan::{ScanInputs, ScanOutput, UpdateRule, scan},
+    scan::{ScanInputs, ScanOutput, UpdateRule, scan_in},
 };
 use kiln_spec::ValidationError;
 
@@ -191,18 +191,21 @@ impl GatedDeltaNet {
         let value = convolved("v_conv", &self.v, &self.v_conv);
         let strength = sigmoid(self.beta.forward_with(x.clone(), cx));
         let strength = if self.max_strength == 1.0 { strength } else { strength * self.max_strength };
-        let ScanOutput { out, state } = scan(ScanInputs {
-            query: split_heads(self.with_length(query, (d as f64).powf(-0.5)), self.groups),
-            key: split_heads(self.with_length(key, 1.0), self.groups),
-            value: split_heads(value, self.heads),
-            log_decay: self.log_decay(x, cx),
-            strength: Some(split_heads(strength, self.heads)),
-            rule: UpdateRule::Delta,
-            skip: None,
-            resets: call.resets,
-            live: call.live,
-            state: call.state,
-        });
+        let ScanOutput { out, state } = scan_in(
+            ScanInputs {
+                query: split_heads(self.with_length(query, (d as f64).powf(-0.5)), self.groups),
+                key: split_heads(self.with_length(key, 1.0), self.groups),
+                value: split_heads(value, self.heads),
+                log_decay: self.log_decay(x, cx),
+                strength: Some(split_heads(strength, self.heads)),
+                rule: UpdateRule::Delta,
+                skip: None,
+                resets: call.resets,
+                live: call.live,
+                state: call.state,
+            },
+            cx.arithmetic,
+        );
         put_state(state, last_document, cx);
         out
     }

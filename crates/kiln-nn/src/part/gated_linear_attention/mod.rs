@@ -35,7 +35,7 @@ use crate::{
 use burn::{module::Module, tensor::Tensor};
 use kiln_kernels::{
     log_sigmoid::log_sigmoid,
-    scan::{ScanInputs, ScanOutput, UpdateRule, scan},
+    scan::{ScanInputs, ScanOutput, UpdateRule, scan_in},
 };
 use kiln_spec::ValidationError;
 
@@ -142,18 +142,21 @@ impl GatedLinearAttention {
         let call = RecurrentCall::begin([x.dims()[0], self.heads, d, e], &x, cx);
         let last_document = call.last_document();
         let query = self.q.forward_with(x.clone(), cx) * (d as f64).powf(-0.5);
-        let ScanOutput { out, state } = scan(ScanInputs {
-            query: split_heads(query, self.heads),
-            key: split_heads(self.k.forward_with(x.clone(), cx), self.heads),
-            value: split_heads(self.v.forward_with(x.clone(), cx), self.heads),
-            log_decay: self.log_decay(x, cx),
-            strength: None,
-            rule: UpdateRule::Additive,
-            skip: None,
-            resets: call.resets,
-            live: call.live,
-            state: call.state,
-        });
+        let ScanOutput { out, state } = scan_in(
+            ScanInputs {
+                query: split_heads(query, self.heads),
+                key: split_heads(self.k.forward_with(x.clone(), cx), self.heads),
+                value: split_heads(self.v.forward_with(x.clone(), cx), self.heads),
+                log_decay: self.log_decay(x, cx),
+                strength: None,
+                rule: UpdateRule::Additive,
+                skip: None,
+                resets: call.resets,
+                live: call.live,
+                state: call.state,
+            },
+            cx.arithmetic,
+        );
         put_state(state, last_document, cx);
         out
     }

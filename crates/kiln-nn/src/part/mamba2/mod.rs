@@ -45,7 +45,7 @@ use burn::{
 };
 use kiln_kernels::{
     log_sigmoid::softplus,
-    scan::{ScanInputs, ScanOutput, UpdateRule, scan},
+    scan::{ScanInputs, ScanOutput, UpdateRule, scan_in},
 };
 use kiln_spec::ValidationError;
 
@@ -186,18 +186,21 @@ impl Mamba2 {
         let time_step = self.time_step(u, cx);
         let log_decay = (time_step.clone() * self.a_log.val().exp().unsqueeze()).neg();
         let log_decay = cx.probe_value("log_decay", split_heads(log_decay, self.heads));
-        let ScanOutput { out, state } = scan(ScanInputs {
-            query,
-            key,
-            value,
-            log_decay,
-            strength: Some(split_heads(time_step, self.heads)),
-            rule: UpdateRule::Additive,
-            skip: Some(self.d.val()),
-            resets: call.resets,
-            live: call.live,
-            state: call.state,
-        });
+        let ScanOutput { out, state } = scan_in(
+            ScanInputs {
+                query,
+                key,
+                value,
+                log_decay,
+                strength: Some(split_heads(time_step, self.heads)),
+                rule: UpdateRule::Additive,
+                skip: Some(self.d.val()),
+                resets: call.resets,
+                live: call.live,
+                state: call.state,
+            },
+            cx.arithmetic,
+        );
         put_state(state, last_document, cx);
         out
     }

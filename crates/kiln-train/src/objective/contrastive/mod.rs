@@ -70,7 +70,7 @@ impl Contrastive {
     /// are converted to f32.
     pub fn embed(&self, model: &Model, batch: &Batch, cx: &mut Context) -> Tensor<2> {
         let hidden = hidden_states(model, batch, cx);
-        let pooled = self.pooling_for(model.config()).pool(hidden, &cx.stream.tokens);
+        let pooled = self.pooling_for(model.config()).pool(hidden, &cx.stream.tokens, cx.arithmetic);
         let vectors = match &model.config().head {
             HeadConfig::Embedding(head) if head.projection_dim.is_some() => model.logits(pooled),
             _ => pooled,

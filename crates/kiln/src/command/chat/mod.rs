@@ -20,7 +20,7 @@ mod slash_command;
 mod terminal;
 
 use super::{
-    device_args::{DeviceArgs, DtypeArgs},
+    device_args::{ArithmeticArgs, DeviceArgs, DtypeArgs},
     error::CliError,
     generation_args::GenerationArgs,
     interrupt,
@@ -61,6 +61,8 @@ pub struct Args {
     device: DeviceArgs,
     #[command(flatten)]
     dtype: DtypeArgs,
+    #[command(flatten)]
+    arithmetic: ArithmeticArgs,
 }
 
 /// What the chat template receives besides the messages.
@@ -75,6 +77,7 @@ struct TemplateInputs {
 /// Fails before the weights are loaded if the model has no chat template.
 pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
     args.generation.check()?;
+    let arithmetic = args.arithmetic.arithmetic(&args.device)?;
     let inputs = TemplateInputs {
         tools: args.tools.as_deref().map(|path| read_objects(path, "--tools")).transpose()?,
         documents: args.documents.as_deref().map(|path| read_objects(path, "--documents")).transpose()?,
@@ -95,7 +98,7 @@ pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
     let input = Input::open()?;
     // Without a terminal, Ctrl-C ends the program as usual.
     let interrupted = if input.is_terminal() { Some(interrupt::listen_during_answers()?) } else { None };
-    let mut session = ChatSession::new(args, &loaded, &template, inputs, json)?;
+    let mut session = ChatSession::new(args, &loaded, &template, inputs, arithmetic, json)?;
     converse(&mut session, input, interrupted)?;
     Ok(CommandOutput::new(session.to_json(), ""))
 }

@@ -7,6 +7,7 @@ use crate::command::{
 };
 use kiln_data::chat::{ChatTemplate, ChatTemplateOptions, TemplateClock, chat_message};
 use kiln_infer::{GenerateOptions, Generator, PrefixCache, Sampling, block_on};
+use kiln_kernels::exact::Arithmetic;
 use kiln_pretrained::Pretrained;
 use serde_json::{Value, json};
 use std::{
@@ -38,10 +39,11 @@ impl<'a> ChatSession<'a> {
         loaded: &'a Pretrained,
         template: &'a ChatTemplate,
         inputs: TemplateInputs,
+        arithmetic: Arithmetic,
         quiet: bool,
     ) -> Result<Self, CliError> {
         let messages = args.system.iter().map(|text| chat_message("system", text)).collect();
-        let options = args.generation.resolve(default_options(), loaded)?;
+        let options = args.generation.resolve(GenerateOptions { arithmetic, ..default_options() }, loaded)?;
         Ok(Self {
             args,
             loaded,

@@ -17,6 +17,7 @@ use burn::{
     tensor::{Tensor, activation::softmax},
 };
 use kiln_kernels::attention::{DenseMask, Score, reference::MAX_LENGTH};
+use kiln_spec::card::REFERENCE_IS_NOT_EXACT;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -49,6 +50,7 @@ impl Variant for TalkingHeads {
     type Config = TalkingHeadsConfig;
     const CARD: Card = Card {
         kernel: Some(KernelForm::Reference),
+        exemptions: &[REFERENCE_IS_NOT_EXACT],
         time: "T² H",
         incompatible_with: "a trained prefix (`segments`), more than 8192 tokens",
         ..Card::new("talking_heads", "2003.02436")

@@ -19,7 +19,7 @@ use kiln_kernels::attention::{
     DenseMask, Score,
     reference::{MASKED_SCORE, MAX_LENGTH},
 };
-use kiln_spec::ValidationError;
+use kiln_spec::{ValidationError, card::REFERENCE_IS_NOT_EXACT};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -53,6 +53,7 @@ impl Variant for TopKScore {
     type Config = TopKConfig;
     const CARD: Card = Card {
         kernel: Some(KernelForm::Reference),
+        exemptions: &[REFERENCE_IS_NOT_EXACT],
         time: "T² log T",
         incompatible_with: "a trained prefix (`segments`), more than 8192 tokens",
         example: "{ top_k = { k = 3 } }",

@@ -23,6 +23,7 @@ pub use config::LatentProjectionConfig;
 
 use super::{KeyValue, PagedQuery, Projection, heads::split_heads};
 use crate::{
+    arithmetic::product_by_head,
     context::Context,
     init::Initializer,
     linear::Linear,
@@ -35,6 +36,7 @@ use burn::{
     module::{Module, Param},
     tensor::Tensor,
 };
+use kiln_kernels::exact::Arithmetic;
 use kiln_spec::ValidationError;
 
 /// Latent projection (MLA): matrices down to the latents and up to the heads.
@@ -160,8 +162,9 @@ impl Projection for LatentProjection {
         let scale = self.scale;
         // Expanding computes K and V of all S keys: S·R·(N + E) multiplications per head, for any T. Absorbing makes each of the
         // T·S scores R wide instead of N, and each value R wide instead of E, which is cheaper for few queries.
-        if cx.state.is_some() && t < nope {
-            let query = self.absorbed_query(query_nope, query_rope);
+        // The two forms differ in rounding: in exact arithmetic all calls absorb, whatever their number of queries.
+        if cx.arithmetic.is_exact() || cx.state.is_some() && t < nope {
+            let query = self.absorbed_query(query_nope, query_rope, cx.arithmetic);
             let key = Tensor::cat(vec![latent.clone(), key_rope], 3);
             return QueryKeyValue { query, key, value: latent, scale, latent_form: LatentForm::Absorbed };
         }
@@ -180,7 +183,7 @@ impl Projection for LatentProjection {
     fn project_paged_query(&self, x: Tensor<3>, cx: &mut Context, transform: TransformFn) -> PagedQuery {
         let [query_nope, query_rope] = self.query_parts(x, cx, transform);
         PagedQuery {
-            query: self.absorbed_query(query_nope, query_rope),
+            query: self.absorbed_query(query_nope, query_rope, cx.arithmetic),
             keys: vec![0, 1],
             value: 0,
             scale: self.scale,
@@ -191,7 +194,7 @@ impl Projection for LatentProjection {
     fn project_output(&self, out: Tensor<4>, latent_form: LatentForm, cx: &Context) -> Tensor<3> {
         let out = match latent_form {
             LatentForm::Expanded => out,
-            LatentForm::Absorbed => out.matmul(self.weight_by_head(&self.v)),
+            LatentForm::Absorbed => product_by_head(out, self.weight_by_head(&self.v), cx.arithmetic),
         };
         let [b, h, t, e] = out.dims();
         self.o.forward_with(out.swap_dims(1, 2).reshape([b, t, h * e]), cx)
@@ -236,8 +239,8 @@ impl LatentProjection {
     }
 
     /// (q_nope W_kᵀ, q_rope), `[B, H, T, R + P]`: queries for keys that are a latent and a rotary key.
-    fn absorbed_query(&self, query_nope: Tensor<4>, query_rope: Tensor<4>) -> Tensor<4> {
-        let absorbed = query_nope.matmul(self.weight_by_head(&self.k).swap_dims(2, 3));
+    fn absorbed_query(&self, query_nope: Tensor<4>, query_rope: Tensor<4>, arithmetic: Arithmetic) -> Tensor<4> {
+        let absorbed = product_by_head(query_nope, self.weight_by_head(&self.k).swap_dims(2, 3), arithmetic);
         Tensor::cat(vec![absorbed, query_rope], 3)
     }
 
