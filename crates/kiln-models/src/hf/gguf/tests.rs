@@ -115,3 +115,24 @@ fn heads_of_layers_say_which_have_attention() {
         assert_eq!(with(other).unwrap_err().path, "lfm2.attention.head_count_kv");
     }
 }
+
+#[test]
+fn the_width_of_experts_may_be_stated_under_two_names() {
+    // As llama.cpp's converter writes a model of gpt-oss.
+    let with = |width: usize| {
+        let metadata = json!({
+            "context_length": 131072, "embedding_length": 4, "block_count": 3, "attention.head_count": 2,
+            "attention.head_count_kv": 1, "attention.key_length": 2, "attention.value_length": 2,
+            "attention.layer_norm_rms_epsilon": 1e-5, "attention.sliding_window": 4, "expert_count": 3,
+            "expert_used_count": 2, "expert_feed_forward_length": 6, "feed_forward_length": width, "rope.freq_base": 300.0,
+            "rope.scaling.type": "yarn", "rope.scaling.factor": 4.0, "rope.scaling.original_context_length": 24,
+        });
+        read("gpt-oss", metadata)
+    };
+    let model = with(6).unwrap();
+    let part = |layer: usize, sublayer: usize| &model["blocks"][layer]["sublayers"][sublayer]["parts"][0];
+    assert_eq!(part(0, 1)["experts"]["expert"]["gated_mlp"]["intermediate"], 6);
+    let [first, second, third] = [0, 1, 2].map(|layer| &part(layer, 0)["attention"]["pattern"]);
+    assert!(first["window"]["before"] == 3 && second["window"].is_null() && first == third, "{first} {second} {third}");
+    assert_eq!(with(8).unwrap_err().path, "gpt-oss.feed_forward_length");
+}

@@ -67,7 +67,7 @@ mod tests {
 
     /// The formula in f64.
     fn formula(gate: f64, up: f64) -> f64 {
-        let (g, u) = (gate.min(OPTIONS.limit), up.max(-OPTIONS.limit).min(OPTIONS.limit));
+        let (g, u) = (gate.min(OPTIONS.limit), up.clamp(-OPTIONS.limit, OPTIONS.limit));
         (u + 1.0) * g / (1.0 + (-OPTIONS.alpha * g).exp())
     }
 
