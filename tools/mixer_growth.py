@@ -123,7 +123,7 @@ def chart(found):
 
 
 def main():
-    if sys.argv[1] == "draw":
+    if sys.argv[1:2] == ["draw"]:
         found = json.loads(Path(sys.argv[2]).read_text())
         table(found)
         Path(sys.argv[3]).write_text(chart(found), encoding="utf-8")
