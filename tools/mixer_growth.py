@@ -87,7 +87,7 @@ def table(found):
 
 def chart(found):
     """Lines on logarithmic axes."""
-    width, height, left, right, top, bottom = 640, 400, 64, 190, 20, 48
+    width, height, left, right, top, bottom = 660, 400, 84, 190, 20, 48
     values = [seconds for times in found.values() for seconds in times.values()]
     low, high = math.floor(math.log10(min(values) * 1000)), math.ceil(math.log10(max(values) * 1000))
     lengths = list(LENGTHS)
@@ -123,7 +123,7 @@ def chart(found):
 
 
 def main():
-    if sys.argv[1] == "draw":
+    if sys.argv[1:2] == ["draw"]:
         found = json.loads(Path(sys.argv[2]).read_text())
         table(found)
         Path(sys.argv[3]).write_text(chart(found), encoding="utf-8")

@@ -97,8 +97,7 @@ impl Score for TopKKernel {
         // The selection has no gradient. Fewer than k visible keys: they are all selected, because a hidden key has the
         // lowest score. A NaN stays, so that it reaches the output.
         let fixed = without_graph(scores.clone());
-        let is_number = fixed.clone().equal(fixed.clone());
-        let left_out = top_k_mask(fixed, self.k).bool_not().bool_and(is_number);
-        softmax(scores.mask_fill(left_out, MASKED_SCORE), 3)
+        let selected = top_k_mask(fixed.clone(), self.k).bool_or(fixed.clone().not_equal(fixed));
+        softmax(scores.full_like(MASKED_SCORE).mask_where(selected, scores), 3)
     }
 }
