@@ -1,7 +1,7 @@
 //! Attention of one query a row over keys and values in pages, on the CPU: decoding reads a cache where it is.
 //!
 //! A row's keys are in pages of 64 ([`kiln_spec::pages`]), each in 32 or 16 bits ([`CacheDtype`]). Nothing is copied but one
-//! row of values a head. A task takes one key-value head of one row and one chunk of [`CHUNK_PAGES`] pages, for all query
+//! row of values a head. Each row of a page is read from memory once for all query heads of its key-value head. A task takes one key-value head of one row and one chunk of [`CHUNK_PAGES`] pages, for all query
 //! heads that share the key-value head. Its result is Σ exp(s − m) v, Σ exp(s − m) and m, the greatest score. The results
 //! of a row's chunks are merged in ascending order (2205.14135, section 3.1; split over keys as in 2311.01282, section 3).
 //!
@@ -16,8 +16,10 @@
 //! Bound against the reference: 1e-5 in f32 for inputs around 1 (`paged_attention_is_its_reference`).
 
 mod chunk;
+mod merge;
 mod page;
 mod table;
+mod tasks;
 
 pub use page::{CacheDtype, Page, PageLayout};
 pub use table::PageTable;
@@ -29,17 +31,14 @@ use super::{
 };
 use crate::cpu::host_data;
 use burn::tensor::{Tensor, TensorData};
-use chunk::{Chunk, ChunkPage, HeadSlice, Partial, Work, attend_f16, attend_f32};
+use chunk::{attend_f16, attend_f32};
 use kiln_spec::{TokenMark, pages::PAGE_SIZE};
-use page::{LANES, PageLine, PageValues};
-use rayon::prelude::*;
+use page::PageValues;
 use std::sync::Arc;
+use tasks::Tasks;
 
 /// Number of pages in a chunk: 512 keys. Enough work for a task (64 KiB of keys of width 32), few enough for many threads.
 pub const CHUNK_PAGES: usize = 8;
-
-/// Bytes that a thread reads at least before other threads are asked to help, which costs a few microseconds.
-const MIN_BYTES_PER_JOB: usize = 64 * 1024;
 
 /// A page with keys that a query sees.
 #[derive(Clone, Copy, Debug)]
@@ -122,14 +121,16 @@ pub fn attend(call: PagedCall) -> AttentionOutput {
     });
     let terms = PagedTerms { score: &*score, bias };
     let (out, log_sum_exp) = match call.layout.dtype() {
-        CacheDtype::F32 => attend_rows(&call, &queries, &terms, sizes, attend_f32, |page| match &page.0 {
-            PageValues::F32(values) => values.as_slice(),
+        CacheDtype::F32 => Tasks::new(&call, &queries, &terms, sizes, attend_f32, |page| match &page.0 {
+            PageValues::F32(lines) => lines,
             PageValues::F16(_) => panic!("a page of another layout"),
-        }),
-        CacheDtype::F16 => attend_rows(&call, &queries, &terms, sizes, attend_f16, |page| match &page.0 {
-            PageValues::F16(values) => values.as_slice(),
+        })
+        .attend(),
+        CacheDtype::F16 => Tasks::new(&call, &queries, &terms, sizes, attend_f16, |page| match &page.0 {
+            PageValues::F16(lines) => lines,
             PageValues::F32(_) => panic!("a page of another layout"),
-        }),
+        })
+        .attend(),
     };
     let device = call.query.device();
     AttentionOutput {
@@ -168,109 +169,6 @@ struct PagedTerms<'a> {
     bias: Option<(TileForm, Vec<f32>)>,
 }
 
-/// Output `[B, H, E]` and log-sum-exp `[B, H]`. One task for each row, key-value head and chunk.
-fn attend_rows<'a, E: PageLine + 'a>(
-    call: &PagedCall<'a>,
-    queries: &[f32],
-    terms: &PagedTerms,
-    sizes: Sizes,
-    attend_chunk: fn(&Chunk<E>, Work),
-    lines: impl Fn(&'a Page) -> &'a [E] + Sync,
-) -> (Vec<f32>, Vec<f32>) {
-    let chunks: Vec<(usize, &[VisiblePage])> = call
-        .rows
-        .iter()
-        .enumerate()
-        .flat_map(|(row, pages)| {
-            pages.pages.chunk_by(|a, b| a.number / CHUNK_PAGES == b.number / CHUNK_PAGES).map(move |chunk| (row, chunk))
-        })
-        .collect();
-    let tasks: Vec<(usize, usize)> =
-        (0..chunks.len()).flat_map(|chunk| (0..sizes.kv_heads).map(move |group| (chunk, group))).collect();
-    let r = sizes.heads_per_group();
-    let chunk_of = |(chunk, group): &(usize, usize)| {
-        let (row, pages) = chunks[*chunk];
-        let head = |tensor: usize| {
-            let layout = call.layout.tensors[tensor];
-            let stride = layout.stride / LANES;
-            HeadSlice { start: layout.offset / LANES + group * PAGE_SIZE * stride, stride }
-        };
-        let keys: Vec<HeadSlice> = call.keys.iter().map(|key| head(*key)).collect();
-        let width = keys.iter().map(|key| key.stride * LANES).sum();
-        let first_head = group * r;
-        let pages = pages.iter().map(|page| ChunkPage {
-            lines: lines(page.page),
-            visible: page.visible,
-            bias: terms.page_bias(page, call.rows[row].position, [first_head, r, sizes.heads]),
-        });
-        Chunk {
-            queries: &queries[(row * sizes.heads + first_head) * width..][..r * width],
-            num_queries: r,
-            width,
-            value: head(call.value),
-            score: terms.score,
-            pages: pages.collect(),
-            keys,
-        }
-    };
-    let bytes_per_task = CHUNK_PAGES * call.layout.page_bytes() / sizes.kv_heads.max(1);
-    let min_tasks = MIN_BYTES_PER_JOB.div_ceil(bytes_per_task.max(1));
-    if call.score.is_softmax() {
-        let run = |task: &(usize, usize)| {
-            let mut partial = Partial::default();
-            attend_chunk(&chunk_of(task), Work::Softmax(&mut partial));
-            partial
-        };
-        let partials: Vec<Partial> = tasks.par_iter().with_min_len(min_tasks).map(run).collect();
-        return merge(&chunks, &partials, sizes, true);
-    }
-    let run = |task: &(usize, usize)| {
-        let mut scores = Vec::new();
-        attend_chunk(&chunk_of(task), Work::Scores(&mut scores));
-        scores
-    };
-    let scores: Vec<Vec<f32>> = tasks.par_iter().with_min_len(min_tasks).map(run).collect();
-    let weights = row_weights(&chunks, scores, terms.score, sizes);
-    let run = |(task, weights): (&(usize, usize), &Vec<f32>)| {
-        let mut out = Vec::new();
-        let work = Work::Values { weights, columns: weights.len() / r, out: &mut out };
-        attend_chunk(&chunk_of(task), work);
-        Partial { out, max: vec![0.0; r], total: vec![0.0; r] }
-    };
-    let partials: Vec<Partial> = tasks.par_iter().zip(&weights).with_min_len(min_tasks).map(run).collect();
-    merge(&chunks, &partials, sizes, false)
-}
-
-/// Replaces the scores of each task, `[R, columns]`, by weights, which are computed from all scores of a row and head.
-fn row_weights(
-    chunks: &[(usize, &[VisiblePage])],
-    mut scores: Vec<Vec<f32>>,
-    score: &dyn TileScore,
-    sizes: Sizes,
-) -> Vec<Vec<f32>> {
-    let r = sizes.heads_per_group();
-    let mut rest = scores.as_mut_slice();
-    for row_chunks in chunks.chunk_by(|a, b| a.0 == b.0) {
-        let (row_tasks, others) = rest.split_at_mut(row_chunks.len() * sizes.kv_heads);
-        rest = others;
-        let of_query = |query: usize, scores: &[f32]| query * scores.len() / r..(query + 1) * scores.len() / r;
-        let heads = (0..sizes.heads).into_par_iter().map(|head| {
-            let tasks = row_tasks.iter().skip(head / r).step_by(sizes.kv_heads);
-            let mut row: Vec<f32> = tasks.flat_map(|scores| &scores[of_query(head % r, scores)]).copied().collect();
-            score.weights(&mut row);
-            row
-        });
-        for (head, row) in heads.collect::<Vec<_>>().into_iter().enumerate() {
-            let mut weights = row.into_iter();
-            for scores in row_tasks.iter_mut().skip(head / r).step_by(sizes.kv_heads) {
-                let range = of_query(head % r, scores);
-                scores[range].iter_mut().zip(&mut weights).for_each(|(score, weight)| *score = weight);
-            }
-        }
-    }
-    scores
-}
-
 impl PagedTerms<'_> {
     /// Bias of the query heads from `first` on for the keys of one page, `[count, PAGE_SIZE]`; empty without a bias.
     fn page_bias(&self, page: &VisiblePage, position: i32, [first, count, heads]: [usize; 3]) -> Vec<f32> {
@@ -287,42 +185,4 @@ impl PagedTerms<'_> {
         }
         out
     }
-}
-
-/// Merges the chunks of each row in ascending order: o = Σ_c e^(m_c − m) o_c / Σ_c e^(m_c − m) l_c with m = max m_c, and
-/// L = m + ln of the denominator. Rows without a chunk: output 0, L = −∞. Sums of weights that are not normalized have m = 0 and
-/// are not divided.
-fn merge(
-    chunks: &[(usize, &[VisiblePage])],
-    partials: &[Partial],
-    sizes: Sizes,
-    normalize: bool,
-) -> (Vec<f32>, Vec<f32>) {
-    let (e, r) = (sizes.value_width, sizes.heads_per_group());
-    let mut out = vec![0.0; sizes.rows * sizes.heads * e];
-    let mut log_sum_exp = vec![f32::NEG_INFINITY; sizes.rows * sizes.heads];
-    let mut first = 0;
-    for row_chunks in chunks.chunk_by(|a, b| a.0 == b.0) {
-        for head in 0..sizes.heads {
-            let (group, query) = (head / r, head % r);
-            let row_partials =
-                || (first..first + row_chunks.len()).map(|chunk| &partials[chunk * sizes.kv_heads + group]);
-            let greatest = row_partials().map(|partial| partial.max[query]).fold(f32::NEG_INFINITY, f32::max);
-            let index = row_chunks[0].0 * sizes.heads + head;
-            let out = &mut out[index * e..][..e];
-            let mut total = 0.0;
-            for partial in row_partials() {
-                let factor = (partial.max[query] - greatest).exp();
-                total += factor * partial.total[query];
-                let values = &partial.out[query * (partial.out.len() / r)..];
-                out.iter_mut().zip(values).for_each(|(out, value)| *out += factor * value);
-            }
-            if normalize {
-                out.iter_mut().for_each(|out| *out /= total);
-            }
-            log_sum_exp[index] = greatest + total.ln();
-        }
-        first += row_chunks.len();
-    }
-    (out, log_sum_exp)
 }
