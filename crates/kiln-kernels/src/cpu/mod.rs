@@ -17,7 +17,7 @@ pub mod vector;
 
 use burn::{
     backend::flex::Flex,
-    tensor::{DType, Device, Tensor, TensorData},
+    tensor::{DType, Device, Tensor, TensorData, kind::Basic},
 };
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ pub fn is_same_storage<const D: usize>(a: &Tensor<D>, b: &Tensor<D>) -> bool {
 ///
 /// # Panics
 /// If the tensor is on another device.
-pub fn host_data<const D: usize>(tensor: Tensor<D>) -> TensorData {
+pub fn host_data<const D: usize, K: Basic>(tensor: Tensor<D, K>) -> TensorData {
     assert!(tensor.device() == Device::flex(), "a tensor of the CPU backend");
     tensor.into_data()
 }

@@ -40,10 +40,11 @@ use super::{
 };
 use crate::cpu::{
     backend_api::{Backend, BoolTensor, Dispatch, Flex, FlexTensor, FloatTensor, backend_extension},
+    host_data,
     matrix::{HeadsMut, MatrixRef},
     tensor::{as_f32_slice, f32_tensor, with_adjacent_columns},
 };
-use burn::tensor::{Bool, Device, Int, Shape, Tensor};
+use burn::tensor::{Bool, Device, Shape, Tensor};
 use kiln_spec::plan::TilePlan;
 use query_lanes::{GroupInputs, QueryLanes};
 use rayon::prelude::*;
@@ -87,7 +88,7 @@ pub fn attend(call: AttentionCall) -> AttentionOutput {
     };
     let positions = || {
         let positions = call.block_mask.positions.clone().expect("a position bias needs positions");
-        positions.map(|side| host_ints(side))
+        positions.map(|side| host_data(side).convert::<i32>().try_into_vec().expect("32-bit integers"))
     };
     let params = ExactParams {
         positions: (bias.is_some() && tiles.is_none()).then(positions),
@@ -110,11 +111,6 @@ pub fn attend(call: AttentionCall) -> AttentionOutput {
     }
     let log_sum = out.clone().narrow(3, width, 1).squeeze_dim::<3>(3);
     AttentionOutput { out: out.narrow(3, 0, width), log_sum_exp: Some(log_sum) }
-}
-
-/// Numbers of a tensor of the CPU backend, row-major.
-fn host_ints(tensor: Tensor<2, Int>) -> Vec<i32> {
-    tensor.into_data().convert::<i32>().try_into_vec().expect("32-bit integers")
 }
 
 /// The tile plan of each sequence, with positions if a bias needs them.
