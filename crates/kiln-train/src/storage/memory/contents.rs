@@ -12,7 +12,7 @@ use crate::storage::EntryKind;
 pub struct Contents {
     /// Files and folders, without the root. The order of paths puts an entry after its folder, and before all that is outside
     /// of that folder and sorted later.
-    pub entries: BTreeMap<PathBuf, Entry>,
+    pub entries: BTreeMap<PathBuf, StoredEntry>,
     /// Paths of files that were written, renamed or removed since the last report.
     touched: BTreeSet<PathBuf>,
     /// Paths of the files that were reported and not yet reported as removed.
@@ -21,7 +21,7 @@ pub struct Contents {
     pub locked: BTreeSet<PathBuf>,
 }
 
-pub enum Entry {
+pub enum StoredEntry {
     Folder,
     File(Arc<Vec<u8>>),
 }
@@ -30,16 +30,16 @@ impl Contents {
     pub fn kind(&self, path: &Path) -> Option<EntryKind> {
         match self.entries.get(path) {
             None => path.as_os_str().is_empty().then_some(EntryKind::Folder),
-            Some(Entry::Folder) => Some(EntryKind::Folder),
-            Some(Entry::File(_)) => Some(EntryKind::File),
+            Some(StoredEntry::Folder) => Some(EntryKind::Folder),
+            Some(StoredEntry::File(_)) => Some(EntryKind::File),
         }
     }
 
     /// Contents of a file.
     pub fn file(&self, path: &Path) -> io::Result<&Arc<Vec<u8>>> {
         match self.entries.get(path) {
-            Some(Entry::File(bytes)) => Ok(bytes),
-            Some(Entry::Folder) => Err(error(io::ErrorKind::IsADirectory, "expected a file, found a folder")),
+            Some(StoredEntry::File(bytes)) => Ok(bytes),
+            Some(StoredEntry::Folder) => Err(error(io::ErrorKind::IsADirectory, "expected a file, found a folder")),
             None => Err(not_found()),
         }
     }
@@ -47,19 +47,19 @@ impl Contents {
     /// Sets the contents of a file.
     pub fn put(&mut self, path: PathBuf, bytes: Arc<Vec<u8>>) {
         self.touched.insert(path.clone());
-        self.entries.insert(path, Entry::File(bytes));
+        self.entries.insert(path, StoredEntry::File(bytes));
     }
 
     /// Sets the contents of a file, and creates its folders.
     pub fn add(&mut self, path: PathBuf, bytes: Arc<Vec<u8>>) {
         for folder in path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty()) {
-            self.entries.entry(folder.to_owned()).or_insert(Entry::Folder);
+            self.entries.entry(folder.to_owned()).or_insert(StoredEntry::Folder);
         }
         self.put(path, bytes);
     }
 
     pub fn append(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let Some(Entry::File(file)) = self.entries.get_mut(path) else { return Err(not_found()) };
+        let Some(StoredEntry::File(file)) = self.entries.get_mut(path) else { return Err(not_found()) };
         Arc::make_mut(file).extend_from_slice(bytes);
         self.touched.insert(path.to_owned());
         Ok(())
@@ -89,7 +89,7 @@ impl Contents {
             return Err(error(io::ErrorKind::NotADirectory, "expected a folder, found a file"));
         }
         for folder in missing {
-            self.entries.insert(folder.to_owned(), Entry::Folder);
+            self.entries.insert(folder.to_owned(), StoredEntry::Folder);
         }
         Ok(())
     }
@@ -99,7 +99,7 @@ impl Contents {
             return Err(error(io::ErrorKind::AlreadyExists, "there is an entry of this name"));
         }
         self.check_parent(path)?;
-        self.entries.insert(path.to_owned(), Entry::Folder);
+        self.entries.insert(path.to_owned(), StoredEntry::Folder);
         Ok(())
     }
 
@@ -116,7 +116,7 @@ impl Contents {
                 Ok(rest) if !rest.as_os_str().is_empty() => to.join(rest),
                 _ => to.to_owned(),
             };
-            if matches!(entry, Entry::File(_)) {
+            if matches!(entry, StoredEntry::File(_)) {
                 self.touched.extend([path, new_path.clone()]);
             }
             self.entries.insert(new_path, entry);
@@ -126,7 +126,7 @@ impl Contents {
 
     pub fn remove(&mut self, path: &Path) {
         for path in self.paths_in(path) {
-            if matches!(self.entries.remove(&path), Some(Entry::File(_))) {
+            if matches!(self.entries.remove(&path), Some(StoredEntry::File(_))) {
                 self.touched.insert(path);
             }
         }
@@ -137,7 +137,7 @@ impl Contents {
         let mut changes = Vec::new();
         for path in std::mem::take(&mut self.touched) {
             match self.entries.get(&path) {
-                Some(Entry::File(bytes)) => {
+                Some(StoredEntry::File(bytes)) => {
                     changes.push(Change::Written(path.clone(), bytes.clone()));
                     self.reported.insert(path);
                 }

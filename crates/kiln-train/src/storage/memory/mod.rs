@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use contents::{Contents, Entry, normalized};
+use contents::{Contents, StoredEntry, normalized};
 
 use super::{EntryKind, Storage, StorageFile, StorageLock};
 use crate::checkpoint::FileDigest;
@@ -60,8 +60,8 @@ impl MemoryStorage {
     pub fn files(&self) -> Vec<(PathBuf, Arc<Vec<u8>>)> {
         let contents = self.lock();
         let files = contents.entries.iter().filter_map(|(path, entry)| match entry {
-            Entry::File(bytes) => Some((path.clone(), bytes.clone())),
-            Entry::Folder => None,
+            StoredEntry::File(bytes) => Some((path.clone(), bytes.clone())),
+            StoredEntry::Folder => None,
         });
         files.collect()
     }
