@@ -22,7 +22,7 @@ use kiln_kernels::{
     attention::{ScoreBias, bias::BiasInputs, reference::MAX_LENGTH},
     rotary::apply_rotary,
 };
-use kiln_spec::ValidationError;
+use kiln_spec::{ValidationError, card::REFERENCE_IS_NOT_EXACT};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -80,6 +80,7 @@ impl Variant for SelfExtend {
         causality: Causality::CausalOnly,
         time: "T²",
         kernel: Some(KernelForm::Reference),
+        exemptions: &[REFERENCE_IS_NOT_EXACT],
         incompatible_with: "scalings that follow the length, `latent` projections, more than 8192 tokens",
         example: "{ self_extend = { neighbor_window = 3, group_size = 2 } }",
         ..Card::new("self_extend", "2401.01325")

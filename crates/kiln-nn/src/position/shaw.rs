@@ -20,7 +20,7 @@ use burn::{
     tensor::{IndexingUpdateOp, Int, Tensor},
 };
 use kiln_kernels::attention::{BlockMask, ScoreBias, bias::BiasInputs, reference::MAX_LENGTH};
-use kiln_spec::ValidationError;
+use kiln_spec::{ValidationError, card::REFERENCE_IS_NOT_EXACT};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -92,6 +92,7 @@ impl Variant for Shaw {
     const CARD: Card = Card {
         time: "T²",
         kernel: Some(KernelForm::Reference),
+        exemptions: &[REFERENCE_IS_NOT_EXACT],
         incompatible_with: "attentions with different head widths, `latent` projections, more than 8192 tokens",
         ..Card::new("shaw", "1803.02155")
     };

@@ -140,7 +140,7 @@ impl StreamConnection for HyperConnections {
         let m = width / n;
         let streams = x.reshape([b * t, n, m]);
         let (alpha, beta) = mixing.weights(streams.clone(), b * t, cx.arithmetic);
-        let mixed = mix(alpha, streams, cx.arithmetic);
+        let mixed = mix(alpha.swap_dims(1, 2), streams, cx.arithmetic);
         let input = mixed.clone().narrow(1, 0, 1).reshape([b, t, m]);
         let kept = mixed.narrow(1, 1, n);
         let output = branch(input, cx).reshape([b * t, 1, m]);
@@ -148,15 +148,22 @@ impl StreamConnection for HyperConnections {
     }
 }
 
-/// Sums αᵀ H of the streams of each token: α `[tokens, n, n + 1]`, H `[tokens, n, M] → [tokens, n + 1, M]`. In exact arithmetic
-/// stream after stream.
-fn mix(alpha: Tensor<3>, streams: Tensor<3>, arithmetic: Arithmetic) -> Tensor<3> {
+/// Weighted sums of the streams of each token: weights `[tokens, k, n]`, streams `[tokens, n, M] → [tokens, k, M]`. In exact
+/// arithmetic stream after stream.
+pub(super) fn mix(weights: Tensor<3>, streams: Tensor<3>, arithmetic: Arithmetic) -> Tensor<3> {
     if !arithmetic.is_exact() {
-        return alpha.swap_dims(1, 2).matmul(streams);
+        return weights.matmul(streams);
     }
-    let alpha = alpha.swap_dims(1, 2);
-    let terms = (0..streams.dims()[1]).map(|i| alpha.clone().narrow(2, i, 1) * streams.clone().narrow(1, i, 1));
+    let terms = (0..streams.dims()[1]).map(|i| weights.clone().narrow(2, i, 1) * streams.clone().narrow(1, i, 1));
     terms.reduce(|sum, term| sum + term).expect("at least two streams")
+}
+
+/// Product of the normalized streams `[N, I]` with the weights `[I, O]` of a dynamic mixing.
+pub(super) fn requested_change(normed: Tensor<2>, weights: Tensor<2>, arithmetic: Arithmetic) -> Tensor<2> {
+    match arithmetic {
+        Arithmetic::Exact => product(normed, weights, arithmetic),
+        Arithmetic::Fast => normed.matmul(weights),
+    }
 }
 
 impl StreamMixing {
@@ -169,11 +176,7 @@ impl StreamMixing {
         let m = streams.dims()[2];
         let normed = dynamic.norm.forward(streams).reshape([tokens * n, m]);
         let added = |matrix: Tensor<2>, scale: &Param<Tensor<1>>| {
-            let asked = match arithmetic {
-                Arithmetic::Exact => product(normed.clone(), matrix, arithmetic),
-                Arithmetic::Fast => normed.clone().matmul(matrix),
-            };
-            let asked = asked.reshape([tokens as i32, n as i32, -1]);
+            let asked = requested_change(normed.clone(), matrix, arithmetic).reshape([tokens as i32, n as i32, -1]);
             (if dynamic.tanh { asked.tanh() } else { asked }) * scale.val().unsqueeze()
         };
         let added_alpha = added(dynamic.alpha_fn.val(), &dynamic.alpha_scale);

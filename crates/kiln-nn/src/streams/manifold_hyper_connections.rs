@@ -19,7 +19,10 @@
 //!
 //! n = 1 is the plain residual connection, without parameters.
 
-use super::{StreamConnection, StreamNeeds, check_rate};
+use super::{
+    StreamConnection, StreamNeeds, check_rate,
+    hyper_connections::{mix, requested_change},
+};
 use crate::{
     context::Context,
     init::Initializer,
@@ -33,7 +36,7 @@ use burn::{
         activation::{log_softmax, sigmoid},
     },
 };
-use kiln_kernels::rms_norm::rms_norm;
+use kiln_kernels::{exact::Arithmetic, rms_norm::rms_norm};
 use kiln_spec::ValidationError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -150,21 +153,21 @@ impl StreamConnection for ManifoldHyperConnections {
         let Some(mixing) = &self.mixing else { return x.clone() + branch(x, cx) };
         let ([b, t, width], n) = (x.dims(), mixing.streams);
         let m = width / n;
-        let [pre, post, res] = mixing.weights(x.clone());
+        let [pre, post, res] = mixing.weights(x.clone(), cx.arithmetic);
         let streams = x.reshape([b * t, n, m]);
-        let input = pre.matmul(streams.clone()).reshape([b, t, m]);
+        let input = mix(pre, streams.clone(), cx.arithmetic).reshape([b, t, m]);
         let output = branch(input, cx).reshape([b * t, 1, m]);
-        (res.matmul(streams) + post * output).reshape([b, t, width])
+        (mix(res, streams, cx.arithmetic) + post * output).reshape([b, t, width])
     }
 }
 
 impl ConstrainedMixing {
     /// H_pre `[tokens, 1, n]`, H_post `[tokens, n, 1]` and H_res `[tokens, n, n]` of the streams of all tokens, `[B, T, n·M]`.
-    fn weights(&self, x: Tensor<3>) -> [Tensor<3>; 3] {
+    fn weights(&self, x: Tensor<3>, arithmetic: Arithmetic) -> [Tensor<3>; 3] {
         let ([b, t, width], n) = (x.dims(), self.streams);
         let ones = Tensor::ones([width], (&x.device(), x.dtype()));
         let normed = rms_norm(x, ones, self.norm_eps).reshape([b * t, width]);
-        let asked = normed.matmul(self.phi.val());
+        let asked = requested_change(normed, self.phi.val(), arithmetic);
         let (alpha, bias) = (self.alpha.val(), self.bias.val());
         let part = |index: usize, start: usize, length: usize| {
             let scaled = asked.clone().narrow(1, start, length) * alpha.clone().narrow(0, index, 1).unsqueeze();

@@ -87,7 +87,7 @@ fn every_command_accepts_hugging_face_folders() {
         run_kiln(here, &["embed", "hf", "--text", "Ann", "--text", "a kite", "--json"]).expect_success().json_output();
     assert_eq!(embed["shape"], serde_json::json!([2, 32]));
     let verify = run_kiln(here, &["verify", "hf", "--json"]).expect_success().json_output();
-    assert_eq!((&verify["passed"], verify["checks"].as_array().unwrap().len()), (&true.into(), 12), "{verify}");
+    assert_eq!((&verify["passed"], verify["checks"].as_array().unwrap().len()), (&true.into(), 13), "{verify}");
     assert_eq!((&verify["checks"][3]["applicable"], &verify["checks"][3]["passed"]), (&true.into(), &true.into()));
     // Without a template nothing is asked of one; one whose marks the tokenizer doesn't know fails.
     assert!(verify["checks"][10]["reason"].as_str().unwrap().contains("no chat template"), "{verify}");

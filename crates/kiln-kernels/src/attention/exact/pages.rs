@@ -77,8 +77,7 @@ pub fn attend_pages(call: PagedCall) -> AttentionOutput {
     let device = call.query.device();
     AttentionOutput {
         out: Tensor::from_data(TensorData::new(out, [rows, heads, 1, value_width]), &device),
-        log_sum_exp: call
-            .needs_log_sum_exp
+        log_sum_exp: (call.needs_log_sum_exp && call.score.is_softmax())
             .then(|| Tensor::from_data(TensorData::new(log_sum_exp, [rows, heads, 1]), &device)),
     }
 }
