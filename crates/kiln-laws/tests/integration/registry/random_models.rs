@@ -16,7 +16,7 @@ use kiln_laws::{
     variant_sites::{VariantName, exemption},
 };
 use kiln_models::{Model, ModelConfig, Visibility, load_state_dict};
-use kiln_nn::Context;
+use kiln_nn::{Context, norm::NormConfig};
 use kiln_spec::{DocumentSpan, Layout};
 use std::{
     collections::BTreeSet,
@@ -32,6 +32,9 @@ const RUNS: RangeInclusive<usize> = 60..=150;
 
 /// Largest number of blocks of a model that is run, repetitions counted.
 const MAX_LAYERS: usize = 3;
+
+/// Largest slope of a dynamic tanh at the end of a model that is run.
+const MAX_SLOPE: f64 = 100.0;
 
 /// Smallest table of positions of a model that is run: the laws use documents of this length.
 const MIN_POSITIONS: usize = 12;
@@ -54,7 +57,11 @@ pub fn legal_config(seed: u64, wanted: &[VariantName]) -> Result<Result<ModelCon
 
 /// Whether a legal model is small enough to run and long enough for the laws.
 pub fn is_runnable(config: &ModelConfig) -> bool {
-    config.num_layers() <= MAX_LAYERS && config.max_positions().is_none_or(|limit| limit >= MIN_POSITIONS)
+    // Dynamic tanh of a large α is ±1 for every input: a model that ends in it has no gradients.
+    let is_constant = matches!(&config.norm, NormConfig::DynamicTanh(norm) if norm.alpha_init > MAX_SLOPE);
+    !is_constant
+        && config.num_layers() <= MAX_LAYERS
+        && config.max_positions().is_none_or(|limit| limit >= MIN_POSITIONS)
 }
 
 /// Checks all laws except learning, then saving, loading and generation.
