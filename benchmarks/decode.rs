@@ -79,7 +79,7 @@ const KINDS: [Kind; 8] = [
         8 * (512 + 32 + 512),
     ),
     Kind { readers: 2, ..kind("global, shared by 2 layers", &[GLOBAL, SHARED], 8 * 128) },
-    Kind { visible: 0, ..kind("gated linear attention", &[r#"{"gated_linear_attention":{"heads":8}}"#], 0) },
+    Kind { visible: 0, ..kind("gated linear attention", &[r#"{"gla":{"heads":8}}"#], 0) },
 ];
 
 impl Kind {

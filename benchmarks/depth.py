@@ -9,6 +9,7 @@ mean), and over the rounds the median. Ratios are those of a round."""
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -45,8 +46,8 @@ def subjects(asked):
     found = {"kiln": [sys.executable, PEERS / "kiln_depth.py", "--program", asked.kiln]}
     for name, python, package in [("llama.cpp", asked.llama_python, "llama_cpp"),
                                   ("mistral.rs", asked.mistralrs_python, "mistralrs")]:
-        check = subprocess.run([python, "-c", f"import {package}"], capture_output=True, check=False)
-        if check.returncode == 0:
+        check = [python, "-c", f"import {package}"]
+        if shutil.which(python) and subprocess.run(check, capture_output=True, check=False).returncode == 0:
             found[name] = [python, PEERS / f"{name.replace('.', '_') if package == 'llama_cpp' else package}_depth.py"]
         else:
             print(f"not installed: {name}", file=sys.stderr)
