@@ -34,7 +34,7 @@ struct PageInputs<'a> {
     value_width: usize,
 }
 
-/// Batch-invariant attention over pages; see the [module](self). Any score function and bias that work in a tile.
+/// Batch-invariant attention over pages. Any score function and bias that work in a tile.
 ///
 /// # Panics
 /// If shapes don't match, score or bias don't work in a tile, or the query isn't f32 on flex.
