@@ -7,7 +7,7 @@
 //! Parameters: `weight [P, D]` (e), normal with standard deviation 0.02, shared by the heads, and by the layers of a stack. A
 //! content bias: it reads queries and scores, so that only the reference kernel computes it, in memory T × T for each head.
 
-use super::{PositionEncoding, PositionNeeds};
+use super::{PositionEncoding, head_table::HeadTable};
 use crate::{
     context::Context,
     init::Initializer,
@@ -17,7 +17,7 @@ use burn::{
     module::{Module, Param},
     tensor::{Tensor, activation::sigmoid},
 };
-use kiln_kernels::attention::{ScoreBias, bias::BiasInputs, reference::MAX_LENGTH};
+use kiln_kernels::attention::{ScoreBias, bias::BiasInputs};
 use kiln_spec::{ValidationError, card::REFERENCE_IS_NOT_EXACT};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -40,37 +40,15 @@ impl Default for CopeConfig {
     }
 }
 
-impl CopeConfig {
-    /// Width of a query head: hidden / heads without one.
-    fn width(&self, build: &BuildContext) -> usize {
-        self.head_dim.unwrap_or(build.hidden / build.heads.max(1))
-    }
-}
+impl HeadTable for CopeConfig {
+    const NAME: &str = "cope";
 
-impl PositionNeeds for CopeConfig {
-    fn max_positions(&self) -> Option<usize> {
-        Some(MAX_LENGTH)
+    fn head_dim(&self) -> Option<usize> {
+        self.head_dim
     }
 
-    fn fit_heads(&mut self, _heads: usize, width: Option<usize>) {
-        self.head_dim = self.head_dim.or(width);
-    }
-
-    fn check_heads(&self, _heads: usize, width: usize) -> Result<(), String> {
-        match self.head_dim {
-            Some(table) if table != width => {
-                Err(format!("the cope positions have a table of width {table}, the heads of the attention {width}"))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn reads_queries(&self) -> bool {
-        true
-    }
-
-    fn has_attention_parameters(&self) -> bool {
-        true
+    fn head_dim_mut(&mut self) -> &mut Option<usize> {
+        &mut self.head_dim
     }
 }
 
@@ -97,11 +75,7 @@ impl Variant for Cope {
             CopeConfig { npos_max, .. } if *npos_max < 2 || *npos_max > 1 << 16 => {
                 invalid(path, "npos_max", format!("expected 2 to {} positions, found {npos_max}", 1 << 16))
             }
-            _ if build.heads == 0 => {
-                invalid(path, "head_dim", "position.cope needs an attention layer, but the stack has none")
-            }
-            _ if config.width(build) == 0 => invalid(path, "head_dim", "expected at least 1, found 0"),
-            _ => Ok(()),
+            _ => config.check_width(build, path),
         }
     }
 

@@ -23,6 +23,7 @@
 
 pub mod alibi;
 pub mod cope;
+mod head_table;
 mod learned;
 mod no_position;
 mod rotary;

@@ -9,7 +9,7 @@
 //! r has row k + r. The heads of an attention share them. The layers of a stack do too, unless each attention has the position
 //! itself. A content bias: only the reference kernel computes it, in memory T × T for each head.
 
-use super::{PositionEncoding, PositionNeeds};
+use super::{PositionEncoding, head_table::HeadTable};
 use crate::{
     context::Context,
     init::Initializer,
@@ -44,37 +44,15 @@ impl Default for ShawConfig {
     }
 }
 
-impl ShawConfig {
-    /// Width of a head: hidden / heads without one.
-    fn width(&self, build: &BuildContext) -> usize {
-        self.head_dim.unwrap_or(build.hidden / build.heads.max(1))
-    }
-}
+impl HeadTable for ShawConfig {
+    const NAME: &str = "shaw";
 
-impl PositionNeeds for ShawConfig {
-    fn max_positions(&self) -> Option<usize> {
-        Some(MAX_LENGTH)
+    fn head_dim(&self) -> Option<usize> {
+        self.head_dim
     }
 
-    fn fit_heads(&mut self, _heads: usize, width: Option<usize>) {
-        self.head_dim = self.head_dim.or(width);
-    }
-
-    fn check_heads(&self, _heads: usize, width: usize) -> Result<(), String> {
-        match self.head_dim {
-            Some(table) if table != width => {
-                Err(format!("the shaw positions have tables of width {table}, the heads of the attention {width}"))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn reads_queries(&self) -> bool {
-        true
-    }
-
-    fn has_attention_parameters(&self) -> bool {
-        true
+    fn head_dim_mut(&mut self) -> &mut Option<usize> {
+        &mut self.head_dim
     }
 }
 
@@ -102,11 +80,7 @@ impl Variant for Shaw {
             ShawConfig { max_relative_position: k, .. } if *k == 0 || *k > MAX_LENGTH => {
                 invalid(path, "max_relative_position", format!("expected a distance from 1 to {MAX_LENGTH}, found {k}"))
             }
-            _ if build.heads == 0 => {
-                invalid(path, "head_dim", "position.shaw needs an attention layer, but the stack has none")
-            }
-            _ if config.width(build) == 0 => invalid(path, "head_dim", "expected at least 1, found 0"),
-            _ => Ok(()),
+            _ => config.check_width(build, path),
         }
     }
 
