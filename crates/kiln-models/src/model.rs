@@ -157,7 +157,7 @@ impl Model {
         if self.device() != Device::flex() {
             let reason = "batch-invariant arithmetic has kernels for the CPU only (device `flex`)";
             return Err(
-                ValidationError::new("exact", reason).with_suggestion("use the device `flex`, or no exact arithmetic")
+                ValidationError::new("exact", reason).with_suggestion("use the device `flex`, or leave out `--exact`")
             );
         }
         self.config.check_exact("model")
