@@ -18,7 +18,7 @@
 //! | [`burn_attention`] | all | no | as Burn | plain softmax |
 //! | [`fused`] | CPU, f32 | yes | T S of one head's block | scores and biases that work in a tile, log-sum-exp |
 //! | [`exact`] | CPU, f32 | no | 16 S for each thread | scores and biases that work in a tile, log-sum-exp; batch-invariant |
-//! | [`paged`] | CPU, f32 | no | 512 scores a head; S a head if not a softmax | scores and biases that work in a tile, for T = 1 and keys in pages of 32 or 16 bits |
+//! | [`paged`] | CPU, f32 | no | 64 scores a head; S a head if not a softmax | scores and biases that work in a tile, for T = 1 and keys in pages of 32 or 16 bits |
 //!
 //! [`plan_attention`](crate::planner::plan_attention) picks one, [`attend`] runs it. The visible keys come from a
 //! [`BlockMask`], which forms a dense mask or a tile plan only when a kernel asks for it.

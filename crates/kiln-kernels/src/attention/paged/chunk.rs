@@ -2,19 +2,32 @@
 //!
 //! Order of sums, the same for any batch, number of threads and length of the row:
 //!
-//! * a score: 16 lanes over the width, in ascending order, then a tree over the lanes;
+//! * a score: lanes over the width, in ascending order, then a tree over the lanes: 4 lanes for the queries that are computed four
+//!   at a time, 16 for the others ([`super::queries`]);
 //! * the sum of exponentials: 16 lanes over the chunk's keys, then the lanes in ascending order;
 //! * an output value: the chunk's keys in ascending order.
 //!
+//! Pages are computed one after the other: scores, exponentials, sums of values. The greatest score up to a page is subtracted; where
+//! a page has a greater one, the sums so far are scaled first (online softmax, 2205.14135, algorithm 1). A page of latents, which
+//! are keys and values, is read from memory once: it stays in the second-level cache between the two. Meanwhile the next page is
+//! fetched.
+//!
 //! Multiply and add are fused on machines with AVX2 and AVX-512 (one rounding) and separate elsewhere.
 
-use super::page::{F16Line, F32Line, LANES, PageLine};
+use super::{
+    line::{F16Line, F32Line, LANES, PageLine},
+    scores::page_products,
+    values::add_values,
+};
 use crate::{
     attention::score::TileScore,
-    cpu::vector::{exp, max, sum},
+    cpu::vector::exp,
     packed::f32x16::{F32x16, dispatch_simd},
 };
 use kiln_spec::pages::PAGE_SIZE;
+
+/// Scores of one query for the keys of a page, or weights.
+pub type PageScores = [f32; PAGE_SIZE];
 
 /// Rows of one head of one cached tensor: `[PAGE_SIZE, stride · LANES]` of each page.
 #[derive(Clone, Copy)]
@@ -37,7 +50,7 @@ pub struct ChunkPage<'a, E> {
 
 /// Input of one task: R queries that share a key-value head, over the pages of a chunk.
 pub struct Chunk<'a, E> {
-    /// Queries times the scale, `[R, width]`: the parts of a key one after the other, each padded with zeros.
+    /// Queries times the scale, in the order of [`super::queries`]: the parts of a key one after the other, each padded with zeros.
     pub queries: &'a [f32],
     /// Number of queries R.
     pub num_queries: usize,
@@ -51,6 +64,13 @@ pub struct Chunk<'a, E> {
     pub score: &'a dyn TileScore,
     /// Pages with a visible key, in ascending order.
     pub pages: Vec<ChunkPage<'a, E>>,
+}
+
+impl<E> Chunk<'_, E> {
+    /// Lines of the page after page i, to be fetched; of page i itself if it is the last.
+    fn next_lines(&self, i: usize) -> &[E] {
+        self.pages.get(i + 1).unwrap_or(&self.pages[i]).lines
+    }
 }
 
 /// Result over one chunk, to be merged with those of other chunks.
@@ -102,55 +122,96 @@ fn run<E: PageLine, S: F32x16>(chunk: &Chunk<E>, work: Work) {
 
 #[inline(always)]
 fn softmax<E: PageLine, S: F32x16>(chunk: &Chunk<E>, partial: &mut Partial) {
-    let columns = chunk.pages.len() * PAGE_SIZE;
-    let mut scores = chunk_scores::<E, S>(chunk);
-    for scores in scores.chunks_exact_mut(columns) {
-        let greatest = max(scores);
-        scores.iter_mut().for_each(|score| *score = exp(*score - greatest));
-        partial.max.push(greatest);
-        partial.total.push(sum(columns, |i| scores[i]));
+    let (r, width) = (chunk.num_queries, chunk.value.stride * LANES);
+    let mut scores = vec![[0.0; PAGE_SIZE]; r];
+    let mut totals = vec![[0.0; LANES]; r];
+    // Not −∞: a page whose scores are all −∞ then has weights of 0.
+    *partial = Partial { out: vec![0.0; r * width], max: vec![f32::MIN; r], total: vec![] };
+    for (i, page) in chunk.pages.iter().enumerate() {
+        let next = chunk.next_lines(i);
+        page_scores::<E, S>(chunk, page, next, &mut scores);
+        for query in 0..r {
+            let out = &mut partial.out[query * width..][..width];
+            exponentials(&mut scores[query], &mut partial.max[query], &mut totals[query], out);
+        }
+        add_values::<E, S>(chunk, page, next, &scores, partial.out.as_chunks_mut().0);
     }
-    partial.out = weighted_values::<E, S>(chunk, &scores, columns);
+    partial.total.extend(totals.iter().map(|lanes| lanes.iter().sum::<f32>()));
+}
+
+/// Replaces the scores of a page by exp(s − m), m the greatest score up to this page, and adds them to `totals`, lane by lane. If m
+/// grew, the sums over earlier pages are scaled first.
+#[inline(always)]
+fn exponentials(scores: &mut PageScores, max: &mut f32, totals: &mut [f32; LANES], out: &mut [f32]) {
+    let of_page = page_max(scores);
+    if of_page > *max {
+        let factor = exp(*max - of_page);
+        *max = of_page;
+        for sum in totals.iter_mut().chain(out) {
+            *sum *= factor;
+        }
+    }
+    for score in scores.iter_mut() {
+        *score = exp(*score - *max);
+    }
+    for weights in scores.as_chunks::<LANES>().0 {
+        for (total, weight) in totals.iter_mut().zip(weights) {
+            *total += weight;
+        }
+    }
+}
+
+/// The greatest score; NaNs are ignored.
+#[inline(always)]
+fn page_max(scores: &PageScores) -> f32 {
+    let mut lanes = [f32::MIN; LANES];
+    for scores in scores.as_chunks::<LANES>().0 {
+        for (lane, score) in lanes.iter_mut().zip(scores) {
+            *lane = if *score > *lane { *score } else { *lane };
+        }
+    }
+    for width in [8, 4, 2, 1] {
+        for i in 0..width {
+            lanes[i] = if lanes[i + width] > lanes[i] { lanes[i + width] } else { lanes[i] };
+        }
+    }
+    lanes[0]
 }
 
 /// Scores of all queries, `[R, pages · PAGE_SIZE]`.
 #[inline(always)]
 fn chunk_scores<E: PageLine, S: F32x16>(chunk: &Chunk<E>) -> Vec<f32> {
     let columns = chunk.pages.len() * PAGE_SIZE;
-    let mut scores = vec![0.0f32; chunk.num_queries * columns];
+    let mut out = vec![0.0f32; chunk.num_queries * columns];
+    let mut scores = vec![[0.0; PAGE_SIZE]; chunk.num_queries];
     for (i, page) in chunk.pages.iter().enumerate() {
-        page_scores::<E, S>(chunk, page, &mut scores, i * PAGE_SIZE, columns);
+        page_scores::<E, S>(chunk, page, chunk.next_lines(i), &mut scores);
+        for (out, scores) in out.chunks_exact_mut(columns).zip(&scores) {
+            out[i * PAGE_SIZE..][..PAGE_SIZE].copy_from_slice(scores);
+        }
     }
-    scores
+    out
 }
 
 /// Σ_j p_j v_j of all queries, `[R, stride · LANES]`. Query q's weights start at `weights[q · columns]`.
 #[inline(always)]
 fn weighted_values<E: PageLine, S: F32x16>(chunk: &Chunk<E>, weights: &[f32], columns: usize) -> Vec<f32> {
-    let stride = chunk.value.stride;
-    let mut out = vec![0.0; chunk.num_queries * stride * LANES];
+    let mut out = vec![0.0; chunk.num_queries * chunk.value.stride * LANES];
+    let mut of_page = vec![[0.0; PAGE_SIZE]; chunk.num_queries];
     for (i, page) in chunk.pages.iter().enumerate() {
-        // Slots behind the last visible key are left out: they may never have been written by this row.
-        let count = PAGE_SIZE - page.visible.leading_zeros() as usize;
-        let values = &page.lines[chunk.value.start..][..count * stride];
-        add_values::<E, S>(Weighted { values, weights: &weights[i * PAGE_SIZE..], columns, stride }, &mut out);
+        for (of_page, weights) in of_page.iter_mut().zip(weights.chunks_exact(columns)) {
+            of_page.copy_from_slice(&weights[i * PAGE_SIZE..][..PAGE_SIZE]);
+        }
+        add_values::<E, S>(chunk, page, chunk.next_lines(i), &of_page, out.as_chunks_mut().0);
     }
     out
 }
 
-/// Scores of one page: products with all parts of the keys, bias, transformation, −∞ for hidden keys. Query q's scores start at
-/// `scores[q · columns + column]`.
+/// Scores of one page: products with all parts of the keys, bias, transformation, −∞ for hidden keys.
 #[inline(always)]
-fn page_scores<E: PageLine, S: F32x16>(
-    chunk: &Chunk<E>,
-    page: &ChunkPage<E>,
-    scores: &mut [f32],
-    column: usize,
-    columns: usize,
-) {
-    page_products::<E, S>(chunk, page, &mut scores[column..], columns);
-    for query in 0..chunk.num_queries {
-        let scores = &mut scores[query * columns + column..][..PAGE_SIZE];
+fn page_scores<E: PageLine, S: F32x16>(chunk: &Chunk<E>, page: &ChunkPage<E>, next: &[E], scores: &mut [PageScores]) {
+    page_products::<E, S>(chunk, page, next, scores);
+    for (query, scores) in scores.iter_mut().enumerate() {
         if !page.bias.is_empty() {
             let bias = &page.bias[query * PAGE_SIZE..][..PAGE_SIZE];
             scores.iter_mut().zip(bias).for_each(|(score, bias)| *score += bias);
@@ -164,167 +225,68 @@ fn page_scores<E: PageLine, S: F32x16>(
     }
 }
 
-/// Products q · k of all queries with all slots of a page.
-///
-/// Sixteen products at a time: of four queries with four keys, of two with eight or of one with sixteen, whatever queries are
-/// left. Each loaded value of a key is used for all queries of the tile. The keys of a tile stay in the first-level cache for the
-/// next queries.
-#[inline(always)]
-fn page_products<E: PageLine, S: F32x16>(chunk: &Chunk<E>, page: &ChunkPage<E>, scores: &mut [f32], columns: usize) {
-    let tiles = chunk.num_queries / 4;
-    for slot in (0..PAGE_SIZE).step_by(4) {
-        for tile in 0..tiles {
-            score_tile::<E, S, 4, 4>(chunk, page, [4 * tile, slot], &mut scores[4 * tile * columns..], columns);
-        }
-    }
-    let mut query = 4 * tiles;
-    if query + 2 <= chunk.num_queries {
-        for slot in (0..PAGE_SIZE).step_by(8) {
-            score_tile::<E, S, 2, 8>(chunk, page, [query, slot], &mut scores[query * columns..], columns);
-        }
-        query += 2;
-    }
-    if query < chunk.num_queries {
-        for slot in (0..PAGE_SIZE).step_by(16) {
-            score_tile::<E, S, 1, 16>(chunk, page, [query, slot], &mut scores[query * columns..], columns);
-        }
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        attention::{Score, Softmax, paged::queries::pack_queries},
+        packed::f32x16::Portable,
+    };
+    use kiln_spec::Random;
 
-/// Products of N queries from `query` on with M keys from `slot` on, N · M = 16. Query q's start at `scores[q · columns + slot]`.
-#[inline(always)]
-fn score_tile<E: PageLine, S: F32x16, const N: usize, const M: usize>(
-    chunk: &Chunk<E>,
-    page: &ChunkPage<E>,
-    [query, slot]: [usize; 2],
-    scores: &mut [f32],
-    columns: usize,
-) {
-    let mut sums = [S::splat(0.0); LANES];
-    for key in (0..M).step_by(4) {
-        let out = |i: usize, k: usize| i * M + key + k;
-        if N == 4 && S::SUMS < LANES {
-            for (i, k) in [(0, 0), (0, 2), (2, 0), (2, 2)] {
-                let of_tile = key_products::<E, S, 2, 2>(chunk, page, [query + i, slot + key + k]);
-                (0..4).for_each(|at| sums[out(i + at / 2, k + at % 2)] = of_tile[at / 2][at % 2]);
+    /// The result over two pages of random values, of which the query sees 100: keys of `[32, 16]` and values of `[48]`, or the
+    /// first part of the keys as values. `run` takes an implementation.
+    fn result(r: usize, is_latent: bool, run: impl Fn(&Chunk<F32Line>, Work)) -> Partial {
+        let mut random = Random::new(7, "chunk", r as u64, u64::from(is_latent));
+        let mut normals = |count: usize| (0..count).map(|_| random.normal() as f32).collect::<Vec<_>>();
+        let lines: Vec<F32Line> = normals(2 * 6 * 64 * LANES).as_chunks().0.iter().map(|line| F32Line(*line)).collect();
+        let mut queries = Vec::new();
+        pack_queries(&normals(r * 48), 48, &mut queries);
+        let keys = vec![HeadSlice { start: 0, stride: 2 }, HeadSlice { start: 128, stride: 1 }];
+        let value = if is_latent { keys[0] } else { HeadSlice { start: 192, stride: 3 } };
+        let page = |(lines, visible)| ChunkPage { lines, visible, bias: vec![] };
+        let pages = lines.chunks(6 * 64).zip([u64::MAX, 0xf_ffff_ffff]).map(page).collect();
+        let score = Softmax::default().tile().expect("a softmax works in a tile");
+        let mut partial = Partial::default();
+        let chunk = Chunk { queries: &queries, num_queries: r, width: 48, keys, value, score: &*score, pages };
+        run(&chunk, Work::Softmax(&mut partial));
+        partial
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn attend_avx2(chunk: &Chunk<F32Line>, work: Work) {
+        #[target_feature(enable = "avx2,f16c,fma")]
+        fn with_avx2(chunk: &Chunk<F32Line>, work: Work) {
+            run::<F32Line, crate::packed::f32x16::Avx2>(chunk, work);
+        }
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c") {
+            // SAFETY: the machine has the features that `with_avx2` is compiled for.
+            #[allow(unsafe_code)]
+            unsafe {
+                with_avx2(chunk, work);
             }
         } else {
-            let of_tile = key_products::<E, S, N, 4>(chunk, page, [query, slot + key]);
-            (0..4 * N).for_each(|at| sums[out(at / 4, at % 4)] = of_tile[at / 4][at % 4]);
+            attend_f32(chunk, work);
         }
     }
-    let mut products = [0.0; LANES];
-    S::sum16(sums).store(&mut products);
-    for (i, products) in products.chunks_exact(M).enumerate() {
-        scores[i * columns + slot..][..M].copy_from_slice(products);
-    }
-}
 
-/// Lanes of the products of N queries with M keys, over all parts of the keys.
-#[inline(always)]
-fn key_products<E: PageLine, S: F32x16, const N: usize, const M: usize>(
-    chunk: &Chunk<E>,
-    page: &ChunkPage<E>,
-    [query, slot]: [usize; 2],
-) -> [[S; M]; N] {
-    let mut sums = [[S::splat(0.0); M]; N];
-    let mut first = 0;
-    for part in &chunk.keys {
-        let queries: [&[[f32; LANES]]; N] = std::array::from_fn(|i| {
-            let start = (query + i) * chunk.width + first;
-            &chunk.queries[start..start + part.stride * LANES].as_chunks::<LANES>().0[..part.stride]
-        });
-        let keys: [&[E]; M] =
-            std::array::from_fn(|k| &page.lines[part.start + (slot + k) * part.stride..][..part.stride]);
-        for i in 0..part.stride {
-            let query: [S; N] = std::array::from_fn(|n| S::load(&queries[n][i]));
-            for (k, key) in keys.iter().enumerate() {
-                let key: S = key[i].load();
-                for (sums, query) in sums.iter_mut().zip(query) {
-                    sums[k] = key.mul_add(query, sums[k]);
+    /// AVX2 and AVX-512 give equal bits, and plain code the same numbers but for the rounding of products.
+    #[test]
+    fn all_instruction_sets_give_the_same_result() {
+        for (r, is_latent) in (1..18).flat_map(|r| [(r, false), (r, true)]) {
+            let chosen = result(r, is_latent, attend_f32);
+            let plain = result(r, is_latent, run::<F32Line, Portable>);
+            for (a, b) in [(&chosen.out, &plain.out), (&chosen.max, &plain.max), (&chosen.total, &plain.total)] {
+                let difference = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                assert!(a.len() == b.len() && difference < 1e-4, "{r} queries: {difference}");
+            }
+            #[cfg(target_arch = "x86_64")]
+            {
+                let narrow = result(r, is_latent, attend_avx2);
+                if is_x86_feature_detected!("avx2") {
+                    assert_eq!((chosen.out, chosen.max, chosen.total), (narrow.out, narrow.max, narrow.total), "{r}");
                 }
             }
         }
-        first += part.stride * LANES;
-    }
-    sums
-}
-
-/// Rows of values, their weights, `[R, columns]`, and the lines of a row.
-#[derive(Clone, Copy)]
-struct Weighted<'a, E> {
-    values: &'a [E],
-    weights: &'a [f32],
-    columns: usize,
-    stride: usize,
-}
-
-/// Adds Σ_j p_j v_j to the outputs `[R, stride · LANES]` of all queries, over the rows j.
-///
-/// A tile of sums, of some queries and some lines, stays in registers over all rows. It is of as many queries as possible, so that
-/// the values are read as few times as possible.
-#[inline(always)]
-fn add_values<E: PageLine, S: F32x16>(rows: Weighted<E>, out: &mut [f32]) {
-    let width = rows.stride * LANES;
-    let mut query = 0;
-    for size in [8, 4, 2, 1] {
-        while out.len() / width - query >= size && (size < 8 || S::SUMS >= LANES) {
-            let (rows, out) =
-                (Weighted { weights: &rows.weights[query * rows.columns..], ..rows }, &mut out[query * width..]);
-            match (size, S::SUMS >= LANES) {
-                (8, _) => add_to_queries::<E, S, 8, 2>(rows, out),
-                (4, true) => add_to_queries::<E, S, 4, 4>(rows, out),
-                (4, false) => add_to_queries::<E, S, 4, 1>(rows, out),
-                (2, true) => add_to_queries::<E, S, 2, 4>(rows, out),
-                (2, false) => add_to_queries::<E, S, 2, 2>(rows, out),
-                _ => add_to_queries::<E, S, 1, 4>(rows, out),
-            }
-            query += size;
-        }
-    }
-}
-
-/// [`add_values`] for the first N queries, M lines at a time.
-#[inline(always)]
-fn add_to_queries<E: PageLine, S: F32x16, const N: usize, const M: usize>(rows: Weighted<E>, out: &mut [f32]) {
-    let mut first = 0;
-    while first + M <= rows.stride {
-        add_to_tile::<E, S, N, M>(rows, first, out);
-        first += M;
-    }
-    while first < rows.stride {
-        add_to_tile::<E, S, N, 1>(rows, first, out);
-        first += 1;
-    }
-}
-
-/// [`add_to_queries`] for M lines from line `first` on.
-#[inline(always)]
-fn add_to_tile<E: PageLine, S: F32x16, const N: usize, const M: usize>(
-    Weighted { values, weights, columns, stride }: Weighted<E>,
-    first: usize,
-    out: &mut [f32],
-) {
-    let count = values.len() / stride;
-    let weights: [&[f32]; N] = std::array::from_fn(|n| &weights[n * columns..][..count]);
-    let (out, _) = out.as_chunks_mut::<LANES>();
-    let mut sums = [[S::splat(0.0); M]; N];
-    for (query, sums) in sums.iter_mut().enumerate() {
-        let out = &out[query * stride + first..][..M];
-        sums.iter_mut().zip(out).for_each(|(sum, out)| *sum = S::load(out));
-    }
-    for (j, row) in values.chunks_exact(stride).enumerate() {
-        let row = &row[first..first + M];
-        let value: [S; M] = std::array::from_fn(|m| row[m].load());
-        for (sums, weights) in sums.iter_mut().zip(weights) {
-            let weight = S::splat(weights[j]);
-            for (sum, value) in sums.iter_mut().zip(value) {
-                *sum = value.mul_add(weight, *sum);
-            }
-        }
-    }
-    for (query, sums) in sums.into_iter().enumerate() {
-        let out = &mut out[query * stride + first..][..M];
-        sums.into_iter().zip(out).for_each(|(sum, out)| sum.store(out));
     }
 }

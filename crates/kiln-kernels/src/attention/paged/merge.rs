@@ -1,7 +1,7 @@
 //! From the chunks of a row to the row: weights that depend on all its keys, and the merge of partial results.
 
 use super::{Sizes, VisiblePage, chunk::Partial};
-use crate::attention::score::TileScore;
+use crate::{attention::score::TileScore, cpu::vector::vectorized};
 use rayon::prelude::*;
 
 /// A row, and the pages of one of its chunks.
@@ -57,15 +57,30 @@ pub fn merge(chunks: &[RowChunk], partials: &[Partial], sizes: Sizes, normalize:
             for partial in row_partials() {
                 let factor = (partial.max[query] - greatest).exp();
                 total += factor * partial.total[query];
-                let values = &partial.out[query * (partial.out.len() / r)..];
-                out.iter_mut().zip(values).for_each(|(out, value)| *out += factor * value);
+                add_scaled(out, factor, &partial.out[query * (partial.out.len() / r)..]);
             }
             if normalize {
-                out.iter_mut().for_each(|out| *out /= total);
+                divide(out, total);
             }
             log_sum_exp[index] = greatest + total.ln();
         }
         first += row_chunks.len();
     }
     (out, log_sum_exp)
+}
+
+vectorized! {
+    /// out ← out + factor · values.
+    fn add_scaled(out: &mut [f32], factor: f32, values: &[f32]) {
+        for (out, value) in out.iter_mut().zip(values) {
+            *out += factor * value;
+        }
+    }
+
+    /// out ← out / divisor.
+    fn divide(out: &mut [f32], divisor: f32) {
+        for out in out {
+            *out /= divisor;
+        }
+    }
 }

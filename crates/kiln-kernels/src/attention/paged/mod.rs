@@ -1,8 +1,9 @@
 //! Attention of one query a row over keys and values in pages, on the CPU: decoding reads a cache where it is.
 //!
 //! A row's keys are in pages of 64 ([`kiln_spec::pages`]), each in 32 or 16 bits ([`CacheDtype`]). Nothing is copied but one
-//! row of values a head. Each row of a page is read from memory once for all query heads of its key-value head. A task takes one key-value head of one row and one chunk of [`CHUNK_PAGES`] pages, for all query
-//! heads that share the key-value head. Its result is Σ exp(s − m) v, Σ exp(s − m) and m, the greatest score. The results
+//! row of values a head. Each row of a page is read from memory once for all query heads of its key-value head, also if it is key
+//! and value. A task takes one key-value head of one row and one chunk of [`CHUNK_PAGES`] pages, for all query heads that share the
+//! key-value head. Its result is Σ exp(s − m) v, Σ exp(s − m) and m, the greatest score. The results
 //! of a row's chunks are merged in ascending order (2205.14135, section 3.1; split over keys as in 2311.01282, section 3).
 //!
 //! Scores that are no softmax may depend on all keys of a row, as the bias of sigmoids does. They take three steps: the scores of
@@ -16,10 +17,14 @@
 //! Bound against the reference: 1e-5 in f32 for inputs around 1 (`paged_attention_is_its_reference`).
 
 mod chunk;
+mod line;
 mod merge;
 mod page;
+mod queries;
+mod scores;
 mod table;
 mod tasks;
+mod values;
 
 pub use page::{CacheDtype, Page, PageLayout};
 pub use table::PageTable;
@@ -34,6 +39,7 @@ use burn::tensor::{Tensor, TensorData};
 use chunk::{attend_f16, attend_f32};
 use kiln_spec::{TokenMark, pages::PAGE_SIZE};
 use page::PageValues;
+use queries::{pack_queries, padded_count};
 use std::sync::Arc;
 use tasks::Tasks;
 
@@ -113,7 +119,7 @@ pub fn attend(call: PagedCall) -> AttentionOutput {
     let key_width: usize = call.keys.iter().map(|key| call.layout.tensors[*key].width).sum();
     assert!(key_width == width && heads.is_multiple_of(value.heads), "the widths of queries and keys, and their heads");
     let sizes = Sizes { rows, heads, kv_heads: value.heads, value_width: value.width };
-    let queries = padded_queries(&call, sizes);
+    let queries = packed_queries(&call, sizes);
     let bias = call.bias.as_ref().map(|bias| {
         let form = bias.tile().expect("a bias that works in a tile");
         let parameters = host_data(form.parameters.clone().transpose()).convert::<f32>();
@@ -144,22 +150,29 @@ pub fn attend(call: PagedCall) -> AttentionOutput {
     }
 }
 
-/// Queries times scale / temperature, `[B · H, Σ key strides]`: each part of a row padded with zeros as the keys are.
-fn padded_queries(call: &PagedCall, sizes: Sizes) -> Vec<f32> {
+/// Queries times scale / temperature of each row and key-value head, in the order of [`queries`]: each part of a query padded with
+/// zeros as the keys are.
+fn packed_queries(call: &PagedCall, sizes: Sizes) -> Vec<f32> {
     let data = host_data(call.query.clone());
     let query = data.as_slice::<f32>().expect("32-bit floats");
     let parts: Vec<_> = call.keys.iter().map(|key| call.layout.tensors[*key]).collect();
     let scale = (call.scale / call.score.temperature()) as f32;
-    let mut padded = vec![0.0; sizes.rows * sizes.heads * parts.iter().map(|part| part.stride).sum::<usize>()];
+    let (count, width) = (sizes.rows * sizes.heads, parts.iter().map(|part| part.stride).sum::<usize>());
+    let mut padded = vec![0.0; count * width];
     let (mut from, mut to) = (0, 0);
-    for _ in 0..sizes.rows * sizes.heads {
+    for _ in 0..count {
         for part in &parts {
             let values = query[from..from + part.width].iter().map(|value| value * scale);
             padded[to..to + part.width].iter_mut().zip(values).for_each(|(padded, value)| *padded = value);
             (from, to) = (from + part.width, to + part.stride);
         }
     }
-    padded
+    let of_group = padded_count(sizes.heads_per_group()) * width;
+    let mut packed = Vec::with_capacity(sizes.rows * sizes.kv_heads * of_group);
+    for group in padded.chunks((sizes.heads_per_group() * width).max(1)) {
+        pack_queries(group, width, &mut packed);
+    }
+    packed
 }
 
 /// What becomes of the products q · k.

@@ -1,6 +1,6 @@
 //! Page of cached tensors in host memory, in 32 or 16 bits.
 
-use crate::packed::f32x16::F32x16;
+use super::line::{F16Line, F32Line, LANES};
 use burn::tensor::f16;
 use kiln_spec::pages::PAGE_SIZE;
 
@@ -21,40 +21,6 @@ impl CacheDtype {
             Self::F32 => 4,
             Self::F16 => 2,
         }
-    }
-}
-
-/// Values of a vector register. Rows are padded with zeros to a multiple of it, so that kernels have no remainders.
-pub(super) const LANES: usize = 16;
-
-/// Sixteen 32-bit values, one cache line: no load touches two.
-#[derive(Clone, Copy, Debug)]
-#[repr(align(64))]
-pub(super) struct F32Line([f32; LANES]);
-
-/// Sixteen half-precision numbers, little-endian, half a cache line.
-#[derive(Clone, Copy, Debug)]
-#[repr(align(32))]
-pub(super) struct F16Line([[u8; 2]; LANES]);
-
-/// Sixteen values of a page as the kernel reads them.
-pub(super) trait PageLine: Copy + Sync {
-    /// Loads the values into a register.
-    fn load<S: F32x16>(&self) -> S;
-}
-
-impl PageLine for F32Line {
-    #[inline(always)]
-    fn load<S: F32x16>(&self) -> S {
-        S::load(&self.0)
-    }
-}
-
-impl PageLine for F16Line {
-    #[inline(always)]
-    fn load<S: F32x16>(&self) -> S {
-        let (bytes, _) = self.0.as_flattened().as_chunks::<{ 2 * LANES }>();
-        S::load_f16(&bytes[0])
     }
 }
 
@@ -106,7 +72,7 @@ impl PageLayout {
     /// Returns an empty page: all values are 0.
     pub fn new_page(&self) -> Page {
         Page(match self.dtype {
-            CacheDtype::F32 => PageValues::F32(vec![F32Line([0.0; LANES]); self.num_values / LANES]),
+            CacheDtype::F32 => PageValues::F32(vec![F32Line::ZERO; self.num_values / LANES]),
             CacheDtype::F16 => PageValues::F16(vec![F16Line([[0; 2]; LANES]); self.num_values / LANES]),
         })
     }

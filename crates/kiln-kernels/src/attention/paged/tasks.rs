@@ -3,8 +3,9 @@
 use super::{
     CHUNK_PAGES, Page, PagedCall, PagedTerms, Sizes, VisiblePage,
     chunk::{Chunk, ChunkPage, HeadSlice, Partial, Work},
+    line::{LANES, PageLine},
     merge::{RowChunk, merge, row_weights},
-    page::{LANES, PageLine},
+    queries::padded_count,
 };
 use kiln_spec::pages::PAGE_SIZE;
 use rayon::prelude::*;
@@ -15,7 +16,7 @@ const MIN_BYTES_PER_JOB: usize = 64 * 1024;
 /// Tasks of a call. Task i is chunk i / G and key-value head i mod G.
 pub struct Tasks<'c, E> {
     call: &'c PagedCall<'c>,
-    /// `[B · H, width]`, padded.
+    /// Of each row and key-value head, in the order of [`super::queries`].
     queries: &'c [f32],
     terms: &'c PagedTerms<'c>,
     sizes: Sizes,
@@ -78,7 +79,9 @@ impl<'c, E: PageLine> Tasks<'c, E> {
         let groups = self.sizes.kv_heads.max(1);
         let bytes_per_task = CHUNK_PAGES * self.call.layout.page_bytes() / groups;
         let tasks = (0..self.chunks.len() * groups).into_par_iter();
-        let tasks = tasks.with_min_len(MIN_BYTES_PER_JOB.div_ceil(bytes_per_task.max(1)));
+        // Jobs of one size: a thread that wakes late leaves more of them to the others.
+        let tasks_per_job = MIN_BYTES_PER_JOB.div_ceil(bytes_per_task.max(1));
+        let tasks = tasks.with_min_len(tasks_per_job).with_max_len(tasks_per_job);
         tasks.map(|task| work(task, &self.chunk(task / groups, task % groups))).collect()
     }
 
@@ -99,8 +102,9 @@ impl<'c, E: PageLine> Tasks<'c, E> {
             visible: page.visible,
             bias: self.terms.page_bias(page, position, [first_head, r, self.sizes.heads]),
         });
+        let of_group = padded_count(r) * width;
         Chunk {
-            queries: &self.queries[(row * self.sizes.heads + first_head) * width..][..r * width],
+            queries: &self.queries[(row * self.sizes.kv_heads + group) * of_group..][..of_group],
             num_queries: r,
             width,
             value: head(self.call.value),
