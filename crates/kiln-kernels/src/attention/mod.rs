@@ -34,6 +34,7 @@ pub mod fused;
 pub mod paged;
 pub mod reference;
 pub mod score;
+mod tile_inputs;
 
 pub use bias::{Buckets, DistanceBias, DistanceFunction, ScoreBias, Slopes};
 pub use block_mask::{BlockMask, DenseMask};

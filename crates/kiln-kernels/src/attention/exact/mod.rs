@@ -29,7 +29,7 @@ pub use pages::attend_pages;
 
 use super::{
     AttentionCall, AttentionOutput,
-    bias::{HeadBias, Positions, TileBias, TileForm},
+    bias::{HeadBias, Positions, TileBias},
     block_mask::TILE_SIZE,
     fused::{
         forward::{AttentionInputs, dims4},
@@ -37,6 +37,7 @@ use super::{
         tiles_from_mask,
     },
     score::TileScore,
+    tile_inputs::TileInputs,
 };
 use crate::cpu::{
     backend_api::{Backend, BoolTensor, Dispatch, Flex, FlexTensor, FloatTensor, backend_extension},
@@ -44,7 +45,7 @@ use crate::cpu::{
     matrix::{HeadsMut, MatrixRef},
     tensor::{as_f32_slice, f32_tensor, with_adjacent_columns},
 };
-use burn::tensor::{Bool, Device, Shape, Tensor};
+use burn::tensor::{Shape, Tensor};
 use kiln_spec::plan::TilePlan;
 use query_lanes::{GroupInputs, QueryLanes};
 use rayon::prelude::*;
@@ -72,20 +73,7 @@ pub struct ExactParams {
 /// without positions.
 pub fn attend(call: AttentionCall) -> AttentionOutput {
     let width = call.value.dims()[3];
-    let device = Device::flex();
-    let tiles = call.block_mask.tiles();
-    // The operation always has five tensors; an input that this call doesn't need is a tensor of one element or of zeros.
-    let hidden = match &tiles {
-        Some(_) => Tensor::<4, Bool>::empty([1, 1, 1, 1], &device),
-        None => call.block_mask.dense().mask.clone(),
-    };
-    let (parameters, bias) = match &call.bias {
-        Some(bias) => {
-            let TileForm { parameters, bias } = bias.tile().expect("a bias that works in a tile");
-            (parameters, Some(bias))
-        }
-        None => (Tensor::zeros([1, call.query.dims()[1]], &device), None),
-    };
+    let TileInputs { tiles, hidden, parameters, bias, score } = TileInputs::new(&call);
     let positions = || {
         let positions = call.block_mask.positions.clone().expect("a position bias needs positions");
         positions.map(|side| host_data(side).convert::<i32>().try_into_vec().expect("32-bit integers"))
@@ -94,7 +82,7 @@ pub fn attend(call: AttentionCall) -> AttentionOutput {
         positions: (bias.is_some() && tiles.is_none()).then(positions),
         tiles,
         scale: call.scale as f32,
-        score: call.score.tile().expect("a score function that works in a tile"),
+        score,
         bias,
         needs_log_sum_exp: call.needs_log_sum_exp,
     };
@@ -106,11 +94,7 @@ pub fn attend(call: AttentionCall) -> AttentionOutput {
         hidden.into_dispatch(),
         params,
     ));
-    if !call.needs_log_sum_exp {
-        return AttentionOutput { out, log_sum_exp: None };
-    }
-    let log_sum = out.clone().narrow(3, width, 1).squeeze_dim::<3>(3);
-    AttentionOutput { out: out.narrow(3, 0, width), log_sum_exp: Some(log_sum) }
+    AttentionOutput::from_columns(out, width)
 }
 
 /// The tile plan of each sequence, with positions if a bias needs them.

@@ -24,16 +24,13 @@ mod query_block;
 pub(super) mod score_terms;
 
 use super::{
-    AttentionCall, AttentionOutput,
-    bias::{TileBias, TileForm},
-    block_mask::TILE_SIZE,
-    score::TileScore,
+    AttentionCall, AttentionOutput, bias::TileBias, block_mask::TILE_SIZE, score::TileScore, tile_inputs::TileInputs,
 };
 use crate::cpu::backend_api::{
     Autodiff, Backend, Backward, BoolTensor, CheckpointStrategy, Checkpointer, Dispatch, Flex, FlexTensor, FloatTensor,
     Gradients, Ops, OpsKind, backend_extension,
 };
-use burn::tensor::{Bool, Device, Tensor};
+use burn::tensor::Tensor;
 use forward::AttentionInputs;
 use kiln_spec::plan::TilePlan;
 use std::sync::Arc;
@@ -63,24 +60,11 @@ pub struct AttentionParams {
 /// plans.
 pub fn attend(call: AttentionCall) -> AttentionOutput {
     let width = call.value.dims()[3];
-    let tiles = call.block_mask.tiles();
-    // The operation always has five tensors; an input that this call doesn't need is a tensor of one element or of zeros.
-    let device = Device::flex();
-    let hidden = match &tiles {
-        Some(_) => Tensor::<4, Bool>::empty([1, 1, 1, 1], &device),
-        None => call.block_mask.dense().mask.clone(),
-    };
-    let (parameters, bias) = match &call.bias {
-        Some(bias) => {
-            let TileForm { parameters, bias } = bias.tile().expect("a bias that works in a tile");
-            (parameters, Some(bias))
-        }
-        None => (Tensor::zeros([1, call.query.dims()[1]], &device), None),
-    };
+    let TileInputs { tiles, hidden, parameters, bias, score } = TileInputs::new(&call);
     let params = AttentionParams {
         tiles,
         scale: call.scale,
-        score: call.score.tile().expect("a score function that works in a tile"),
+        score,
         needs_bias_gradient: bias.is_some(),
         bias,
         needs_log_sum_exp: call.needs_log_sum_exp,
@@ -89,12 +73,7 @@ pub fn attend(call: AttentionCall) -> AttentionOutput {
     let key = call.key.into_dispatch();
     let value = call.value.into_dispatch();
     let out = Dispatch::fused_attention(query, key, value, parameters.into_dispatch(), hidden.into_dispatch(), params);
-    let out = Tensor::<4>::from_dispatch(out);
-    if !call.needs_log_sum_exp {
-        return AttentionOutput { out, log_sum_exp: None };
-    }
-    let log_sum = out.clone().narrow(3, width, 1).squeeze_dim::<3>(3);
-    AttentionOutput { out: out.narrow(3, 0, width), log_sum_exp: Some(log_sum) }
+    AttentionOutput::from_columns(Tensor::from_dispatch(out), width)
 }
 
 /// Operation of [`attend`] on Burn's backends.

@@ -2,8 +2,7 @@
 //!
 //! Order of sums, the same for any batch, number of threads and length of the row:
 //!
-//! * a score: lanes over the width, in ascending order, then a tree over the lanes: 4 lanes for the queries that are computed four
-//!   at a time, 16 for the others ([`super::queries`]);
+//! * a score: 16 lanes over the width, in ascending order, then a tree over the lanes;
 //! * the sum of exponentials: 16 lanes over the chunk's keys, then the lanes in ascending order;
 //! * an output value: the chunk's keys in ascending order.
 //!

@@ -5,9 +5,6 @@ use crate::packed::f32x16::F32x16;
 /// Values of a vector register. Rows are padded with zeros to a multiple of it, so that kernels have no remainders.
 pub const LANES: usize = 16;
 
-/// Bytes that the machine reads from memory at once.
-const CACHE_LINE: usize = 64;
-
 /// Sixteen 32-bit values, one cache line: no load touches two.
 #[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
@@ -16,12 +13,6 @@ pub struct F32Line(pub [f32; LANES]);
 impl F32Line {
     /// Sixteen zeros.
     pub const ZERO: Self = Self([0.0; LANES]);
-
-    /// Returns four values: those from `4 · quarter` on.
-    #[inline(always)]
-    pub fn quad(&self, quarter: usize) -> &[f32; 4] {
-        &self.0.as_chunks::<4>().0[quarter]
-    }
 }
 
 /// Sixteen half-precision numbers, little-endian, half a cache line.
@@ -31,30 +22,17 @@ pub struct F16Line(pub [[u8; 2]; LANES]);
 
 /// Sixteen values of a page as the kernel reads them.
 pub trait PageLine: Copy + Sync {
-    /// Whether the values have 32 bits.
-    const IS_F32: bool;
-
     /// Loads the values into a register.
     fn load<S: F32x16>(&self) -> S;
-
-    /// Returns lines of 32-bit values: the lines themselves, or `scratch`, which has room for them.
-    fn to_f32<'a, S: F32x16>(lines: &'a [Self], scratch: &'a mut [F32Line]) -> &'a [F32Line];
-
-    /// Tells the machine to fetch `count` lines from index `first` on into the second-level cache. Doesn't wait; computes nothing.
-    ///
-    /// Without it, memory and arithmetic take turns: the machine looks a few dozen cycles ahead, memory takes hundreds, and what it
-    /// fetches on its own ends at each border of 4 KiB.
-    #[inline(always)]
-    fn fetch(lines: &[Self], first: usize, count: usize) {
-        for line in (first..first + count).step_by(CACHE_LINE / size_of::<Self>()) {
-            prefetch(lines.as_ptr().wrapping_add(line));
-        }
-    }
 }
 
-/// Fetches the cache line of any address.
+/// Tells the machine to fetch line `index` into the second-level cache. Doesn't wait; computes nothing.
+///
+/// Without it, memory and arithmetic take turns: the machine looks a few dozen cycles ahead, memory takes hundreds, and what it
+/// fetches on its own ends at each border of 4 KiB.
 #[inline(always)]
-fn prefetch<T>(address: *const T) {
+pub fn prefetch<E: PageLine>(lines: &[E], index: usize) {
+    let address = lines.as_ptr().wrapping_add(index);
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
@@ -69,33 +47,16 @@ fn prefetch<T>(address: *const T) {
 }
 
 impl PageLine for F32Line {
-    const IS_F32: bool = true;
-
     #[inline(always)]
     fn load<S: F32x16>(&self) -> S {
         S::load(&self.0)
     }
-
-    #[inline(always)]
-    fn to_f32<'a, S: F32x16>(lines: &'a [Self], _scratch: &'a mut [F32Line]) -> &'a [F32Line] {
-        lines
-    }
 }
 
 impl PageLine for F16Line {
-    const IS_F32: bool = false;
-
     #[inline(always)]
     fn load<S: F32x16>(&self) -> S {
         let (bytes, _) = self.0.as_flattened().as_chunks::<{ 2 * LANES }>();
         S::load_f16(&bytes[0])
-    }
-
-    #[inline(always)]
-    fn to_f32<'a, S: F32x16>(lines: &'a [Self], scratch: &'a mut [F32Line]) -> &'a [F32Line] {
-        for (out, line) in scratch.iter_mut().zip(lines) {
-            line.load::<S>().store(&mut out.0);
-        }
-        &scratch[..lines.len()]
     }
 }

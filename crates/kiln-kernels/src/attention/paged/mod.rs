@@ -39,7 +39,7 @@ use burn::tensor::{Tensor, TensorData};
 use chunk::{attend_f16, attend_f32};
 use kiln_spec::{TokenMark, pages::PAGE_SIZE};
 use page::PageValues;
-use queries::{pack_queries, padded_count};
+use queries::pack_queries;
 use std::sync::Arc;
 use tasks::Tasks;
 
@@ -167,8 +167,7 @@ fn packed_queries(call: &PagedCall, sizes: Sizes) -> Vec<f32> {
             (from, to) = (from + part.width, to + part.stride);
         }
     }
-    let of_group = padded_count(sizes.heads_per_group()) * width;
-    let mut packed = Vec::with_capacity(sizes.rows * sizes.kv_heads * of_group);
+    let mut packed = Vec::with_capacity(padded.len());
     for group in padded.chunks((sizes.heads_per_group() * width).max(1)) {
         pack_queries(group, width, &mut packed);
     }

@@ -5,7 +5,6 @@ use super::{
     chunk::{Chunk, ChunkPage, HeadSlice, Partial, Work},
     line::{LANES, PageLine},
     merge::{RowChunk, merge, row_weights},
-    queries::padded_count,
 };
 use kiln_spec::pages::PAGE_SIZE;
 use rayon::prelude::*;
@@ -102,7 +101,7 @@ impl<'c, E: PageLine> Tasks<'c, E> {
             visible: page.visible,
             bias: self.terms.page_bias(page, position, [first_head, r, self.sizes.heads]),
         });
-        let of_group = padded_count(r) * width;
+        let of_group = r * width;
         Chunk {
             queries: &self.queries[(row * self.sizes.kv_heads + group) * of_group..][..of_group],
             num_queries: r,

@@ -4,7 +4,7 @@
 
 use super::{
     chunk::{Chunk, ChunkPage, PageScores},
-    line::{LANES, PageLine},
+    line::{LANES, PageLine, prefetch},
 };
 use crate::packed::f32x16::F32x16;
 use kiln_spec::pages::PAGE_SIZE;
@@ -20,15 +20,12 @@ struct ValueRows<'a, E> {
     count: usize,
     /// The values of the next page, which are fetched meanwhile.
     next: &'a [E],
-    /// Whether the next page's row is fetched here: bit j for row j.
-    fetched_rows: u64,
+    /// Whether they are: values that are keys too are fetched with the keys.
+    fetches: bool,
 }
 
-/// The second half of each [`KEYS`](super::scores::KEYS) rows: [`super::scores`] fetches the first half of values that are keys.
-const SECOND_HALVES: u64 = 0xff00_ff00_ff00_ff00;
-
 /// Adds Σ_j p_j v_j over the rows j of a page to the outputs of all queries, `[R, stride]`. Meanwhile the values of the page `next`
-/// are fetched, or half of them if they are keys too.
+/// are fetched, unless they are keys too.
 #[inline(always)]
 pub fn add_values<E: PageLine, S: F32x16>(
     chunk: &Chunk<E>,
@@ -39,13 +36,13 @@ pub fn add_values<E: PageLine, S: F32x16>(
 ) {
     let (start, stride) = (chunk.value.start, chunk.value.stride);
     let is_key = chunk.keys.iter().any(|part| part.start == start);
-    let mut values = ValueRows {
+    let values = ValueRows {
         lines: &page.lines[start..][..PAGE_SIZE * stride],
         stride,
         // Slots behind the last visible key are left out: they may never have been written by this row.
         count: PAGE_SIZE - page.visible.leading_zeros() as usize,
         next: &next[start..][..PAGE_SIZE * stride],
-        fetched_rows: if is_key { SECOND_HALVES } else { u64::MAX },
+        fetches: !is_key,
     };
     // A tile of sums, of some queries and some lines, stays in registers over all rows.
     let mut query = 0;
@@ -60,7 +57,7 @@ pub fn add_values<E: PageLine, S: F32x16>(
                 (2, false) => add_to_queries::<E, S, 2, 2>(values, weights, out),
                 _ => add_to_queries::<E, S, 1, 4>(values, weights, out),
             }
-            (query, values.fetched_rows) = (query + size, 0);
+            query += size;
         }
     }
 }
@@ -105,11 +102,12 @@ fn add_to_tile<E: PageLine, S: F32x16, const N: usize, const M: usize>(
     }
     for j in 0..values.count.min(PAGE_SIZE) {
         let row = &values.lines[j * stride + first..][..M];
-        let fetched = if values.fetched_rows >> j & 1 == 1 { M } else { 0 };
-        E::fetch(values.next, j * stride + first, fetched);
         let mut value = [S::splat(0.0); M];
         for m in 0..M {
             value[m] = row[m].load();
+            if values.fetches {
+                prefetch(values.next, j * stride + first + m);
+            }
         }
         for n in 0..N {
             let weight = S::splat(weights[n][j]);

@@ -62,22 +62,6 @@ macro_rules! impl_byte_ops {
     };
 }
 
-/// [`F32x16::sum_quads`] of eight lanes.
-///
-/// # Safety
-/// The machine must have AVX.
-#[allow(unsafe_code)]
-#[inline(always)]
-unsafe fn sum_quads_avx([a, b, c, d]: [__m256; 4]) -> __m256 {
-    // SAFETY: as the caller states.
-    unsafe {
-        let ab = _mm256_castps_pd(_mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b)));
-        let cd = _mm256_castps_pd(_mm256_add_ps(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d)));
-        let (low, high) = (_mm256_unpacklo_pd(ab, cd), _mm256_unpackhi_pd(ab, cd));
-        _mm256_add_ps(_mm256_castpd_ps(low), _mm256_castpd_ps(high))
-    }
-}
-
 // SAFETY: uses AVX2, F16C and FMA, as the type's documentation states.
 #[allow(unsafe_code)]
 unsafe impl F32x16 for Avx2 {
@@ -111,21 +95,6 @@ unsafe impl F32x16 for Avx2 {
                 by1[i] = _mm256_add_ps(_mm256_blend_ps::<0xaa>(a, b), swapped);
             }
             Self(by1[0], by1[1])
-        }
-    }
-    #[inline(always)]
-    fn load_quad(values: &[f32; 4]) -> Self {
-        // SAFETY: AVX; the array has four floats, and the load needs no alignment.
-        unsafe {
-            let quad = _mm256_broadcast_ps(&_mm_loadu_ps(values.as_ptr()));
-            Self(quad, quad)
-        }
-    }
-    #[inline(always)]
-    fn sum_quads(x: [Self; 4]) -> Self {
-        // SAFETY: AVX.
-        unsafe {
-            Self(sum_quads_avx([x[0].0, x[1].0, x[2].0, x[3].0]), sum_quads_avx([x[0].1, x[1].1, x[2].1, x[3].1]))
         }
     }
     #[inline(always)]
@@ -220,22 +189,6 @@ unsafe impl F32x16 for Avx512 {
             let [a, b] = by2;
             let swapped = _mm512_permute_ps::<0xb1>(_mm512_mask_blend_ps(0x5555, a, b));
             Self(_mm512_add_ps(_mm512_mask_blend_ps(0xaaaa, a, b), swapped))
-        }
-    }
-    #[inline(always)]
-    fn load_quad(values: &[f32; 4]) -> Self {
-        // SAFETY: AVX-512F; the array has four floats, and the load needs no alignment.
-        unsafe { Self(_mm512_broadcast_f32x4(_mm_loadu_ps(values.as_ptr()))) }
-    }
-    #[inline(always)]
-    fn sum_quads(x: [Self; 4]) -> Self {
-        // SAFETY: AVX-512F.
-        unsafe {
-            let ab = _mm512_add_ps(_mm512_unpacklo_ps(x[0].0, x[1].0), _mm512_unpackhi_ps(x[0].0, x[1].0));
-            let cd = _mm512_add_ps(_mm512_unpacklo_ps(x[2].0, x[3].0), _mm512_unpackhi_ps(x[2].0, x[3].0));
-            let (ab, cd) = (_mm512_castps_pd(ab), _mm512_castps_pd(cd));
-            let (low, high) = (_mm512_unpacklo_pd(ab, cd), _mm512_unpackhi_pd(ab, cd));
-            Self(_mm512_add_ps(_mm512_castpd_ps(low), _mm512_castpd_ps(high)))
         }
     }
     #[inline(always)]
