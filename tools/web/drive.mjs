@@ -363,16 +363,22 @@ await check('a full storage is reported, and the run goes on', async () => {
   return saved.message;
 });
 
-await check('a panic answers all calls, and a new worker goes on', async () => {
-  const crashed = await page.evaluate(async () => {
+await check('a module that runs out of memory answers all calls, and a new worker goes on', async () => {
+  const refused = await errorOf('train', { toml: RECIPE, set: ['model.hidden=32768'] });
+  expect(/memory/.test(refused?.message ?? ''), JSON.stringify(refused));
+  const crashed = await page.evaluate(async (toml) => {
     kiln.events.length = 0;
-    const answer = kiln.call('runs').then(() => kiln.call('crash_for_tests'), (error) => error);
-    return answer.then(() => null, (error) => error.kind);
-  });
-  expect(crashed === 'usage', `an unknown call got ${crashed}`);
+    const set = ['stages.0.sequence_length=4000000', 'stages.0.batch_size=16'];
+    const answers = await Promise.allSettled([kiln.call('train', { toml, set, name: 'large' }), kiln.call('runs'), kiln.call('runs')]);
+    const late = await kiln.call('runs').catch((error) => error.kind);
+    return { answers: answers.map(({ reason }) => reason?.kind), message: answers[0].reason?.message, late };
+  }, RECIPE);
+  expect(crashed.answers[0] === 'crashed' && crashed.late === 'crashed', JSON.stringify(crashed));
+  expect((await events('crashed')).length === 1, 'no event');
   await page.evaluate(() => kiln.restart());
   await page.evaluate((device) => kiln.call('init', { device }), device);
-  expect((await call('runs')).runs.length > 0, 'the runs are gone');
+  expect((await call('runs')).runs.some((entry) => entry.run === run), 'the runs are gone');
+  return crashed.message;
 });
 
 await check('step times', async () => {
@@ -382,19 +388,18 @@ await check('step times', async () => {
     return times[Math.floor(times.length / 2)];
   };
   const stories = (await call('catalog')).recipes.find((entry) => entry.name === 'stories');
-  const set = ['stages.0.tokens=0', 'stages.0.steps=16', 'stages.0.eval_every=0', 'stages.0.num_samples=0', 'data.source.stories.megabytes=1'];
-  const kept = set.slice(1);
+  const set = ['stages.0.steps=16', 'stages.0.eval_every=0', 'stages.0.num_samples=0', 'data.source.stories.megabytes=1'];
   const toml = stories.toml.replace(/^tokens = .*$/m, '');
   const started = Date.now();
   await page.evaluate(() => (kiln.events.length = 0));
-  const { run: timed } = await call('train', { toml, set: kept, name: 'timed' });
+  const { run: timed } = await call('train', { toml, set, name: 'timed' });
   const seconds = (Date.now() - started) / 1000;
   const [opened] = await events('run');
   const first = (await events('metrics')).find((event) => event.row.kind === 'step');
   const web = rate((await call('metrics', { run: timed })).rows);
   const file = join(scratch, 'stories.toml');
   writeFileSync(file, toml);
-  command('train', file, ...kept.flatMap((assignment) => ['--set', assignment]), '--out', join(scratch, 'timed'), '--threads', '1');
+  command('train', file, ...set.flatMap((assignment) => ['--set', assignment]), '--out', join(scratch, 'timed'), '--threads', '1');
   const alone = rate(rowsOf(join(scratch, 'timed')));
   const [saved] = (await events('checkpoint')).slice(-1);
   return (

@@ -10,13 +10,17 @@ pub struct BuiltInRecipe {
 }
 
 pub fn recipes() -> &'static [BuiltInRecipe] {
-    &[BuiltInRecipe { name: "stories", description: "Built-in stories", text: include_str!("../../kiln/recipes/stories.toml") }]
+    &[BuiltInRecipe {
+        name: "stories",
+        description: "Built-in stories",
+        text: include_str!("../../kiln/recipes/stories.toml"),
+    }]
 }
 
 /// The answer.
 pub fn catalog() -> Value {
-    let recipes = recipes().iter().map(|recipe| {
-        json!({ "name": recipe.name, "description": recipe.description, "toml": recipe.text })
-    });
+    let recipes = recipes()
+        .iter()
+        .map(|recipe| json!({ "name": recipe.name, "description": recipe.description, "toml": recipe.text }));
     json!({ "recipes": recipes.collect::<Vec<_>>(), "families": [], "schema": Recipe::schema() })
 }

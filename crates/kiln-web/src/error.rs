@@ -112,9 +112,8 @@ impl From<PretrainedError> for SessionError {
         match error {
             PretrainedError::Tokenizer(error) => error.into(),
             PretrainedError::Unsupported { file, error } => Self { help: error.suggestion, ..at("unknown", &file) },
-            PretrainedError::NoTokenizer(file) => {
-                at("tokenizer", &file).with_help("choose the tokenizer's files too: tokenizer.json, tokenizer_config.json")
-            }
+            PretrainedError::NoTokenizer(file) => at("tokenizer", &file)
+                .with_help("choose the tokenizer's files too: tokenizer.json, tokenizer_config.json"),
             PretrainedError::Load(error) => Self { help: error.help().map(Into::into), ..Self::new("model", message) },
             _ => Self::new("model", message),
         }

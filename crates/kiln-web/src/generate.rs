@@ -2,10 +2,7 @@
 
 use crate::{Answer, Session, SessionError, models::LoadedModel};
 use kiln_data::chat::{ChatTemplateOptions, TemplateClock};
-use kiln_infer::{
-    FinishReason, GenerateOptions, Generator, InfillOptions, Sampling, TextStream,
-    infill_text::BLANK,
-};
+use kiln_infer::{FinishReason, GenerateOptions, Generator, InfillOptions, Sampling, TextStream, infill_text::BLANK};
 use kiln_pretrained::{Pretrained, generation::GenerationConfig};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};

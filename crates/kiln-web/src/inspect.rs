@@ -98,9 +98,10 @@ fn layer_json(heads: &[AttentionMap]) -> Value {
 
 /// The predictions after a layer.
 fn lens_json(layer: &LogitLensLayer, tokenizer: &Tokenizer) -> Value {
-    let top = layer.top_tokens.iter().map(|top| {
-        json!({ "id": top.id, "text": token_text(tokenizer, top.id), "probability": top.probability })
-    });
+    let top = layer
+        .top_tokens
+        .iter()
+        .map(|top| json!({ "id": top.id, "text": token_text(tokenizer, top.id), "probability": top.probability }));
     json!({ "path": layer.path, "top": top.collect::<Vec<_>>() })
 }
 

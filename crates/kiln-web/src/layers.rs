@@ -23,6 +23,10 @@ pub fn layers(model: &Model) -> impl Iterator<Item = Layer<'_>> {
 /// The layers of a stack's blocks.
 fn stack<'a>(prefix: &'a str, blocks: &'a [Block], visibility: Visibility) -> impl Iterator<Item = Layer<'a>> {
     blocks.iter().enumerate().flat_map(move |(index, block)| {
-        block.parts().map(move |(role, part)| Layer { path: format!("{prefix}blocks.{index}.{role}"), part, visibility })
+        block.parts().map(move |(role, part)| Layer {
+            path: format!("{prefix}blocks.{index}.{role}"),
+            part,
+            visibility,
+        })
     })
 }

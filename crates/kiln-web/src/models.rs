@@ -150,11 +150,5 @@ fn pretrained(paths: &RunPaths, loaded: LoadedRun) -> Result<Pretrained, TrainEr
         Ok(template) => (template, None),
         Err(error) => (None, Some(error)),
     };
-    Ok(Pretrained {
-        model: loaded.model,
-        tokenizer: loaded.tokenizer,
-        chat_template,
-        chat_template_error,
-        generation,
-    })
+    Ok(Pretrained { model: loaded.model, tokenizer: loaded.tokenizer, chat_template, chat_template_error, generation })
 }

@@ -35,6 +35,15 @@ impl Session {
 
     /// Opens a model of another program.
     fn open_model(&self, files: &[NamedFile]) -> Result<Answer, SessionError> {
+        if let [(name, _)] = files
+            && base_name(name) == CONFIG_FILE
+        {
+            let error =
+                SessionError::new("model", format!("{name}: expected all files of a Hugging Face folder, found one"));
+            return Err(error
+                .at(name.as_str())
+                .with_help("choose config.json, the weights and the tokenizer together"));
+        }
         let contents = files.iter().map(|(name, bytes)| (base_name(name), bytes.as_slice()));
         let pretrained = Pretrained::from_bytes(contents, &self.device)?;
         let model = self.models.borrow_mut().add(model_name(files), None, pretrained);
@@ -45,12 +54,7 @@ impl Session {
 
     /// Keeps texts under the paths that a recipe can name.
     fn open_texts(&self, files: Vec<NamedFile>) -> Result<Answer, SessionError> {
-        for (name, bytes) in &files {
-            if std::str::from_utf8(bytes).is_err() {
-                let message = format!("{name}: expected a run (zip), a GGUF file, the files of a Hugging Face folder, or texts");
-                return Err(SessionError::new("not-text", message).at(name.as_str()).with_help("choose another file"));
-            }
-        }
+        files.iter().try_for_each(|(name, bytes)| check_text(name, bytes))?;
         let path = |name: &str| format!("{DATA}/{}", base_name(name));
         let paths: Vec<String> = files.iter().map(|(name, _)| path(name)).collect();
         let config = DataConfig {
@@ -71,6 +75,19 @@ impl Session {
         }
         Ok(json!({ "kind": "data", "paths": paths }).into())
     }
+}
+
+/// Checks that a file is a text.
+fn check_text(name: &str, bytes: &[u8]) -> Result<(), SessionError> {
+    let (kind, message) = match std::str::from_utf8(bytes) {
+        Ok(text) if text.trim().is_empty() => ("empty", format!("{name}: expected a text, found none")),
+        Ok(_) => return Ok(()),
+        Err(_) => {
+            let expected = "a run (zip), a GGUF file, the files of a Hugging Face folder, or texts";
+            ("not-text", format!("{name}: expected {expected}, found other bytes"))
+        }
+    };
+    Err(SessionError::new(kind, message).at(name).with_help("choose another file"))
 }
 
 /// The last part of a path.

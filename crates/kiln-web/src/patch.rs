@@ -63,7 +63,8 @@ impl Session {
         last_log_probabilities(&model.model, &source_ids, 1, recorder.clone());
         let source = recorder.get(&path).filter(|value| value.dims()[2] == ids.len());
         let Some(source) = source else {
-            let error = SessionError::usage(format!("the model has no activation for each token at `{path}`")).at("path");
+            let error =
+                SessionError::usage(format!("the model has no activation for each token at `{path}`")).at("path");
             return Err(error.with_help("`inspect` lists the paths"));
         };
         let before = read(last_log_probabilities(&model.model, &ids, 1, PatchSet::default())).await?;
@@ -118,7 +119,9 @@ fn token_pair(model: &Pretrained, texts: &TextPair) -> Result<(Vec<u32>, Vec<u32
     if ids.len() != source_ids.len() {
         let [tokens, source] = [ids.len(), source_ids.len()];
         let message = format!("the texts need the same number of tokens, found {tokens} and {source}");
-        return Err(SessionError::usage(message).at("source_text").with_help("change a word so that the numbers agree"));
+        return Err(SessionError::usage(message)
+            .at("source_text")
+            .with_help("change a word so that the numbers agree"));
     }
     Ok((ids, source_ids))
 }

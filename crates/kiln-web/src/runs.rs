@@ -5,13 +5,13 @@ use kiln_train::{
     Recipe, RunFolderError,
     metrics::{EventKind, MetricsRow},
     run::{load_metrics, load_recipe},
-    run_folder::{RunFolder, RunPaths},
+    run_folder::RunPaths,
     storage::Storage,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     sync::Arc,
 };
 
@@ -46,6 +46,7 @@ impl Session {
     /// # Errors
     /// If there is no run of this name.
     pub(crate) fn paths(&self, run: &str) -> Result<RunPaths, RunFolderError> {
+        check_name(run)?;
         RunPaths::open_in(Arc::new(self.storage.clone()), &run_folder(run))
     }
 
@@ -112,24 +113,32 @@ impl Session {
         Ok(json!({ "rows": rows, "floor": floor, "toml": load_recipe(&paths)?.to_toml() }).into())
     }
 
-    /// Removes a run with all its files.
+    /// Removes a run with all its files, also one whose recipe is missing or damaged.
     pub(crate) fn delete(&self, arguments: &RunArguments) -> Result<Answer, SessionError> {
-        self.check_not_training(&arguments.run)?;
-        let folder = run_folder(&arguments.run);
-        if folder.parent() != Some(Path::new(RUNS)) {
-            return Err(RunFolderError::NotRunFolder { path: folder, found: "another folder".into() }.into());
+        let run = &arguments.run;
+        self.check_not_training(run)?;
+        check_name(run)?;
+        let folder = run_folder(run);
+        if self.storage.kind(&folder).is_none() {
+            return Err(not_a_run(run).into());
         }
-        // A run whose recipe is damaged is removed too.
-        self.paths(&arguments.run).map(drop).or_else(|error| match self.storage.kind(&folder).is_some() {
-            true => Ok(()),
-            false => Err(error),
-        })?;
-        let removed = match RunFolder::open_in(Arc::new(self.storage.clone()), &folder) {
-            Ok(run) => run.remove(),
-            Err(_) => self.storage.remove(&folder).map_err(|error| RunFolderError::from_io("remove", &folder, error)),
-        };
-        Ok(removed.map(|()| json!({}).into())?)
+        let removed = self.storage.remove(&folder);
+        removed.map_err(|error| RunFolderError::from_io("remove", &folder, error))?;
+        Ok(json!({}).into())
     }
+}
+
+/// Checks that a name is that of one folder, and not a path to somewhere else.
+fn check_name(run: &str) -> Result<(), RunFolderError> {
+    let mut parts = Path::new(run).components();
+    match (parts.next(), parts.next()) {
+        (Some(Component::Normal(_)), None) => Ok(()),
+        _ => Err(not_a_run(run)),
+    }
+}
+
+fn not_a_run(run: &str) -> RunFolderError {
+    RunFolderError::NotRunFolder { path: run_folder(run), found: "nothing".into() }
 }
 
 impl Progress {

@@ -3,8 +3,8 @@
 use crate::{
     Answer, Session, SessionError,
     listener::RunListener,
-    recipe::RecipeArguments,
-    runs::{RunArguments, run_folder},
+    recipe::{RecipeArguments, check_memory},
+    runs::RunArguments,
 };
 use kiln_train::{
     TrainError,
@@ -31,6 +31,7 @@ impl Session {
     /// Starts a run in the first free one of `runs/<name>`, `runs/<name>-2`, …, and trains it to its end or to `pause`.
     pub(crate) async fn train(&self, arguments: TrainArguments) -> Result<Answer, SessionError> {
         let mut recipe = arguments.recipe.load()?;
+        check_memory(&recipe, &self.device)?;
         recipe.name = arguments.name.filter(|name| !name.is_empty()).unwrap_or(recipe.name);
         self.run(async |environment, context| start_in(&recipe, None, environment, context).await).await
     }
@@ -38,7 +39,7 @@ impl Session {
     /// Resumes a run from its last checkpoint.
     pub(crate) async fn resume(&self, arguments: RunArguments) -> Result<Answer, SessionError> {
         self.check_not_training(&arguments.run)?;
-        let folder = run_folder(&arguments.run);
+        let folder = self.paths(&arguments.run)?.root().to_owned();
         self.run(async |environment, context| resume_in(&folder, environment, context).await).await
     }
 

@@ -16,8 +16,8 @@ let crash = null;
 const openCalls = new Set();
 
 self.onmessage = ({ data }) => answer(data);
-self.addEventListener('error', (event) => crashed(event.message));
-self.addEventListener('unhandledrejection', (event) => crashed(String(event.reason?.message ?? event.reason)));
+self.addEventListener('error', (event) => crashed(trapSentence(event.error ?? event.message)));
+self.addEventListener('unhandledrejection', (event) => crashed(trapSentence(event.reason)));
 /** Called by the module before a panic ends it. */
 globalThis.reportPanic = (message) => crashed(message);
 
@@ -148,13 +148,19 @@ function crashed(message) {
   self.postMessage({ event: 'crashed', message });
 }
 
+/** A trap without a panic before it is a failed allocation. */
+function trapSentence(error) {
+  const text = String(error?.message ?? error);
+  return error instanceof WebAssembly.RuntimeError ? `${text}; the memory of the page was most likely not enough` : text;
+}
+
 function crashError() {
   return failure('crashed', `the program ended unexpectedly: ${crash}`, 'start it again: saved runs are read back');
 }
 
 function toError(error) {
   if (error instanceof WebAssembly.RuntimeError) {
-    crashed(error.message);
+    crashed(trapSentence(error));
     return crashError();
   }
   return failure('load', `the program could not be loaded: ${error?.message ?? error}`, 'reload the page');

@@ -34,7 +34,10 @@ fn panic_unless_expected(error: &kiln_web::SessionError) -> bool {
 #[test]
 fn a_check_gives_the_resolved_recipe_and_its_size() {
     let page = Page::new();
-    let set = json!(["stages.0.steps=40", "model.blocks.*.sublayers.0.parts.0.attention.pattern={ window = { before = 4, after = 0 } }"]);
+    let set = json!([
+        "stages.0.steps=40",
+        "model.blocks.*.sublayers.0.parts.0.attention.pattern={ window = { before = 4, after = 0 } }"
+    ]);
     let answer = page.call("check", json!({ "toml": RECIPE, "set": set }));
     assert_eq!((&answer["name"], &answer["steps"]), (&json!("tiny"), &json!(40)));
     assert!(answer["parameters"].as_u64() > Some(1000) && answer["memory_bytes"].as_u64() > Some(16_000));

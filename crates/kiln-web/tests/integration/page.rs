@@ -141,10 +141,14 @@ async fn join<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> (
     let (mut a, mut b) = (pin!(a), pin!(b));
     let (mut first, mut second) = (None, None);
     poll_fn(|context| {
-        if first.is_none() && let Poll::Ready(value) = a.as_mut().poll(context) {
+        if first.is_none()
+            && let Poll::Ready(value) = a.as_mut().poll(context)
+        {
             first = Some(value);
         }
-        if second.is_none() && let Poll::Ready(value) = b.as_mut().poll(context) {
+        if second.is_none()
+            && let Poll::Ready(value) = b.as_mut().poll(context)
+        {
             second = Some(value);
         }
         match (&first, &second) {

@@ -39,12 +39,13 @@ fn unknown_calls_runs_and_arguments_are_refused() {
 fn files_that_are_no_models_or_texts_are_refused() {
     let page = Page::new();
     let open = |name: &str, bytes: &[u8]| page.open(vec![(name.into(), bytes.to_vec())]);
-    let cases: [(&str, &[u8]); 6] = [
+    let cases: [(&str, &[u8]); 7] = [
         ("garbage.bin", &[0xFF, 0xFE, 0, 1]),
         ("model.gguf", b"GGUF\x03\0\0\0"),
         ("config.json", b"{\"model_type\":\"llama\"}"),
         ("run.zip", b"PK\x03\x04 and no more"),
         ("empty.txt", b""),
+        ("blank.txt", b" \n"),
         ("rows.jsonl", b"{\"text\":\"a\"}\n"),
     ];
     for (name, bytes) in cases {

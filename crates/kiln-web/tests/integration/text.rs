@@ -31,7 +31,10 @@ fn a_text_is_generated_token_by_token() {
     assert_eq!(page.call("generate", arguments)["ids"], answer["ids"]);
     assert_eq!(answer["prompt_tokens"], 4);
     let other = json!({ "max_new_tokens": 12, "temperature": 0.8, "seed": 6 });
-    assert_ne!(page.call("generate", json!({ "model": model, "prompt": "Mia", "options": other }))["ids"], answer["ids"]);
+    assert_ne!(
+        page.call("generate", json!({ "model": model, "prompt": "Mia", "options": other }))["ids"],
+        answer["ids"]
+    );
 }
 
 #[test]
@@ -47,7 +50,10 @@ fn options_are_checked() {
         assert_eq!((error.kind, error.location.as_deref()), ("usage", Some(place)), "{error:?}");
     }
     let messages = json!([{ "role": "user", "content": "Hello" }]);
-    assert_eq!(page.refusal("generate", json!({ "model": model, "messages": messages })).location.as_deref(), Some("messages"));
+    assert_eq!(
+        page.refusal("generate", json!({ "model": model, "messages": messages })).location.as_deref(),
+        Some("messages")
+    );
 }
 
 #[test]
@@ -102,25 +108,34 @@ fn a_patch_of_all_that_the_last_token_reads_gives_the_other_text() {
     // The last block's stream at the last token decides alone.
     let last = TEXT.len();
     let patched = with("blocks.1.residual", last);
-    let itself = page.call("patch", json!({ "model": model, "text": source, "source_text": source, "path": "embedding", "position": 0 }));
+    let itself = page.call(
+        "patch",
+        json!({ "model": model, "text": source, "source_text": source, "path": "embedding", "position": 0 }),
+    );
     assert_eq!(patched["after"], itself["before"]);
     assert_eq!(itself["kl"].as_f64(), Some(0.0));
     assert!(patched["kl"].as_f64().unwrap() > 0.0);
     // Positions after the last block's attention that the last token does not read change nothing.
     assert_eq!(with("blocks.1.residual", 3)["kl"].as_f64(), Some(0.0));
 
-    let map = page.answer("patch_map", texts.clone());
+    // A token that is listed before and after the patch.
+    let listed = |list: &str| patched[list].as_array().unwrap().clone();
+    let probability = |token: &Value| token["probability"].as_f64().unwrap();
+    let (before, after) = listed("before")
+        .into_iter()
+        .find_map(|token| Some((token.clone(), listed("after").into_iter().find(|other| other["id"] == token["id"])?)))
+        .unwrap();
+    let mut arguments = texts.clone();
+    arguments["answer"] = before["text"].clone();
+    let map = page.answer("patch_map", arguments);
     let (_, Array::Floats(values)) = &map.arrays[0] else { panic!("{map:?}") };
     assert_eq!(map.value["paths"], json!(["embedding", "blocks.0.residual", "blocks.1.residual"]));
+    assert_eq!(map.value["answer"]["id"], before["id"]);
     let count = last + 1;
     assert_eq!(values.len(), 3 * count);
     assert!(values[2 * count..3 * count - 1].iter().all(|value| value.abs() < 1e-6), "{values:?}");
-    let answer = map.value["answer"]["id"].clone();
-    let probability = |top: &Value| {
-        top.as_array().unwrap().iter().find(|token| token["id"] == answer).unwrap()["probability"].as_f64().unwrap()
-    };
-    let before = probability(&patched["before"]).ln();
-    assert!((f64::from(values[3 * count - 1]) - (probability(&patched["after"]).ln() - before)).abs() < 1e-5);
+    let change = probability(&after).ln() - probability(&before).ln();
+    assert!((f64::from(values[3 * count - 1]) - change).abs() < 1e-5, "{change} {values:?}");
     // The same token is the same activation of the embedding: nothing changes where the texts agree.
     assert!(values[TEXT.find("had").unwrap() + 1].abs() < 1e-6);
 }
@@ -129,7 +144,8 @@ fn a_patch_of_all_that_the_last_token_reads_gives_the_other_text() {
 fn texts_of_other_lengths_and_unknown_paths_are_refused() {
     let (page, model) = page_with_model();
     let refusal = |source: &str, path: &str, position: usize| {
-        let arguments = json!({ "model": model, "text": TEXT, "source_text": source, "path": path, "position": position });
+        let arguments =
+            json!({ "model": model, "text": TEXT, "source_text": source, "path": path, "position": position });
         page.refusal("patch", arguments).location.unwrap_or_default()
     };
     assert_eq!(refusal("short", "embedding", 0), "source_text");
@@ -151,7 +167,8 @@ fn a_variant_keeps_the_weights_that_fit() {
     let new = wider["new"].as_array().unwrap();
     assert!(!new.is_empty() && new.iter().all(|name| name.as_str().unwrap().starts_with("position")), "{new:?}");
     assert!(wider["kept"].as_u64() > Some(10));
-    let text = page.call("generate", json!({ "model": wider["model"], "prompt": "a", "options": { "max_new_tokens": 2 } }));
+    let text =
+        page.call("generate", json!({ "model": wider["model"], "prompt": "a", "options": { "max_new_tokens": 2 } }));
     assert!(!text["ids"].as_array().unwrap().is_empty());
 
     let error = page.refusal("variant", json!({ "model": model, "set": ["model.hiden=9"] }));
