@@ -198,6 +198,8 @@ await check('greedy text of a run that the command trained is the same', async (
   expect(ours.text === theirs.text, `${JSON.stringify(ours.text)} is not ${JSON.stringify(theirs.text)}`);
   const streamed = (await events('token')).map((event) => event.token.text).join('');
   expect(streamed === ours.text, `the events have ${JSON.stringify(streamed)}`);
+  const first = (await events('token'))[0].token;
+  expect(first.alternatives.length === 5 && first.alternatives[0].id === first.id, JSON.stringify(first));
   await call('unload', { model });
   return `${JSON.stringify(ours.text)}, ${ours.tokens_per_second?.toFixed(0)} tokens/s`;
 });

@@ -1,7 +1,10 @@
 //! Calls `generate` and `stop`.
 
-use crate::{Answer, Session, SessionError, models::LoadedModel};
-use kiln_data::chat::{ChatTemplateOptions, TemplateClock};
+use crate::{Answer, Session, SessionError, models::LoadedModel, tokens::token_text};
+use kiln_data::{
+    Tokenizer,
+    chat::{ChatTemplateOptions, TemplateClock},
+};
 use kiln_infer::{FinishReason, GenerateOptions, Generator, InfillOptions, Sampling, TextStream, infill_text::BLANK};
 use kiln_pretrained::{Pretrained, generation::GenerationConfig};
 use serde::Deserialize;
@@ -22,6 +25,9 @@ pub struct GenerateArguments {
     /// Settings by the names of `generation_config.json`, and `seed`.
     #[serde(default)]
     options: Map<String, Value>,
+    /// Number of most likely tokens that are sent with each token; 0: also without its probability.
+    #[serde(default)]
+    alternatives: usize,
 }
 
 /// The call to stop.
@@ -57,7 +63,8 @@ impl Session {
         };
         let options = GenerateOptions::default().resolve(&settings, &pretrained.generation)?;
         let options = options.within_context(ids.len(), &settings, &pretrained.generation);
-        let options = GenerateOptions { sampling: Sampling { seed, ..options.sampling }, ..options };
+        let sampling = Sampling { seed, ..options.sampling };
+        let options = GenerateOptions { sampling, alternatives: arguments.alternatives, ..options };
         let prompt_tokens = ids.len();
         let stream = match arguments.messages {
             Some(_) => generator.stream_with_cache(model.prefix_cache.take(), ids, &options)?,
@@ -74,9 +81,12 @@ impl Session {
     async fn read_stream(&self, mut request: Request<'_>, model: &LoadedModel) -> Result<Answer, SessionError> {
         let started = self.host.now();
         let (mut text, mut first, mut is_stopped) = (String::new(), None, false);
+        let mut count = 0;
         while let Some(piece) = request.stream.next().await? {
             first.get_or_insert_with(|| self.host.now());
-            self.emit_token(&request, &piece);
+            let has_token = request.stream.ids().len() > count;
+            count = request.stream.ids().len();
+            self.host.emit(token_event(&request, has_token, &piece, &model.pretrained.tokenizer));
             text += &piece;
             self.host.yield_now().await;
             if request.stop_flag.get() {
@@ -99,12 +109,6 @@ impl Session {
         });
         model.prefix_cache.replace(request.stream.into_prefix_cache());
         Ok(answer.into())
-    }
-
-    /// Sends the event of a new token, and of the text that it adds.
-    fn emit_token(&self, request: &Request, piece: &str) {
-        let token = json!({ "id": request.stream.ids().last(), "text": piece });
-        self.host.emit(json!({ "event": "token", "request": request.id, "token": token }));
     }
 
     /// Token ids of a conversation, up to the start of the next reply. The template writes all special tokens itself.
@@ -175,6 +179,20 @@ fn generation_settings(mut options: Map<String, Value>) -> Result<(GenerationCon
     }
     GenerateOptions::default().with_settings(&settings, None).check().map_err(in_options)?;
     Ok((settings, seed))
+}
+
+/// The event of a token with the text that it adds. Text that was still open at the end has no token: its id is null.
+fn token_event(request: &Request, has_token: bool, piece: &str, tokenizer: &Tokenizer) -> Value {
+    let id = request.stream.ids().last().filter(|_| has_token);
+    let mut token = json!({ "id": id, "text": piece });
+    if let Some(last) = request.stream.tokens().last().filter(|_| has_token) {
+        token["probability"] = last.probabilities.probability().into();
+        let alternatives = last.probabilities.alternatives.iter().map(|other| {
+            json!({ "id": other.id, "text": token_text(tokenizer, other.id), "probability": other.probability() })
+        });
+        token["alternatives"] = alternatives.collect();
+    }
+    json!({ "event": "token", "request": request.id, "token": token })
 }
 
 /// Tokens per second; `None` without tokens or time.

@@ -21,7 +21,7 @@ fn page_with_model() -> (Page, Value) {
 fn a_text_is_generated_token_by_token() {
     let (page, model) = page_with_model();
     let options = json!({ "max_new_tokens": 12, "temperature": 0.8, "top_k": 20, "seed": 5 });
-    let arguments = json!({ "model": model, "prompt": "Mia", "options": options });
+    let arguments = json!({ "model": model, "prompt": "Mia", "options": options, "alternatives": 3 });
     let call = Call { id: 77, ..Call::new("generate", arguments.clone()) };
     let answer = block_on(page.session.call(call)).unwrap().value;
     let tokens = page.events("token");
@@ -30,6 +30,19 @@ fn a_text_is_generated_token_by_token() {
     assert_eq!(answer["text"], text);
     assert_eq!(page.call("generate", arguments)["ids"], answer["ids"]);
     assert_eq!(answer["prompt_tokens"], 4);
+    let new: Vec<&Value> = tokens.iter().map(|event| &event["token"]).filter(|token| !token["id"].is_null()).collect();
+    assert_eq!(new.iter().map(|token| token["id"].clone()).collect::<Vec<_>>(), *answer["ids"].as_array().unwrap());
+    for token in new {
+        let probabilities: Vec<f64> = token["alternatives"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|other| other["probability"].as_f64().unwrap())
+            .collect();
+        assert!(probabilities.len() == 3 && probabilities.is_sorted_by(|a, b| a >= b), "{token}");
+        let probability = token["probability"].as_f64().unwrap();
+        assert!(probability > 0.0 && probability <= probabilities[0] + 1e-9, "{token}");
+    }
     let other = json!({ "max_new_tokens": 12, "temperature": 0.8, "seed": 6 });
     assert_ne!(
         page.call("generate", json!({ "model": model, "prompt": "Mia", "options": other }))["ids"],
