@@ -1,6 +1,6 @@
 //! Recipes: reading and checking.
 
-use crate::{SessionError, catalog, layers::layers};
+use crate::{SessionError, catalog::BUILT_IN_RECIPES, layers::layers};
 use burn::tensor::Device;
 use kiln_data::{SourceConfig, SpecialTokens, TokenizerConfig};
 use kiln_models::{Model, ModelConfig};
@@ -45,11 +45,10 @@ impl RecipeArguments {
 
 /// The text of a built-in recipe. `parent` is the recipe that `extends` it.
 fn find_recipe(name: &str, parent: Option<&str>) -> Result<(String, String), ConfigError> {
-    let recipes = catalog::recipes();
-    if let Some(recipe) = recipes.iter().find(|recipe| recipe.name == name) {
+    if let Some(recipe) = BUILT_IN_RECIPES.iter().find(|recipe| recipe.name == name) {
         return Ok((recipe.text.into(), format!("{name} (built in)")));
     }
-    let names = || recipes.iter().map(|recipe| recipe.name);
+    let names = || BUILT_IN_RECIPES.iter().map(|recipe| recipe.name);
     let suggestion = match closest_match(name, names()) {
         Some(nearest) => format!("did you mean `{nearest}`?"),
         None => format!("give one of {}", names().collect::<Vec<_>>().join(", ")),

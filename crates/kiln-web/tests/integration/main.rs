@@ -1,7 +1,6 @@
 //! A session, natively: the same calls as in a browser.
 
 mod catalog;
-mod moving;
 mod page;
 mod refusals;
 mod text;
