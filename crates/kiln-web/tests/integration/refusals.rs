@@ -43,7 +43,7 @@ fn files_that_are_no_models_or_texts_are_refused() {
         ("garbage.bin", &[0xFF, 0xFE, 0, 1]),
         ("model.gguf", b"GGUF\x03\0\0\0"),
         ("config.json", b"{\"model_type\":\"llama\"}"),
-        ("run.zip", b"PK\x03\x04 and no more"),
+        ("run.zip", b"PK\x03\x04\xFF and no more"),
         ("empty.txt", b""),
         ("blank.txt", b" \n"),
         ("rows.jsonl", b"{\"text\":\"a\"}\n"),
