@@ -55,10 +55,11 @@ async function open(browser, view) {
   return { context, page, problems };
 }
 
-/** Screenshots of the window and of the whole page, the checks of accessibility, and that nothing is wider than the window. */
+/** Screenshots of the window and of the whole page, the checks of accessibility, and that nothing is wider than the window. `still`: the pointer stays
+ * where it is. */
 function recorder(page, view) {
-  return async name => {
-    await page.mouse.move(0, 0);
+  return async (name, { still = false } = {}) => {
+    if (!still) await page.mouse.move(0, 0);
     await page.screenshot({ path: path.join(folder, `${view.name}-${name}.png`), animations: "disabled" });
     const height = await page.evaluate(() => document.documentElement.scrollHeight);
     // A window as high as the page: what sticks to the window's edge is then where it belongs.
@@ -79,7 +80,7 @@ for (const view of VIEWS.filter(one => !process.env.KILN_VIEW || one.name.starts
   const { context, page, problems } = await open(browser, view);
   const record = recorder(page, view);
   try {
-    await page.locator("h1:visible").waitFor({ timeout: 5000 });
+    await page.locator("h1:visible").waitFor({ timeout: 20000 });
     await trainSteps(page, record, view);
     await generateSteps(page, record, view);
     await inspectSteps(page, record);

@@ -1,4 +1,5 @@
-// The map of one head with the tokens' names, and the tokens as buttons: a chosen query shows what it attends to.
+// The map of one head with the tokens' names (`figure`), and the tokens as buttons (`list`): a chosen query shows what it
+// attends to.
 
 import { h, replace } from "./dom.js";
 import { percent, tokenText } from "./format.js";
@@ -9,17 +10,17 @@ export class AttentionMap {
   #weights = new Float32Array();
   #pinned = null;
 
-  constructor({ withChips = true, maxWidth = 560, minCell = 11 } = {}) {
+  constructor({ heading = "h2", maxWidth = 560, minCell = 11 } = {}) {
     this.map = new HeatMap({
       label: "Attention map", hint: "Point at a cell, or move with the arrow keys.", maxWidth, minCell,
       describe: (query, key, weight) => `${this.#name(query)} attends to ${this.#name(key)} with ${percent(weight)}.`,
       onRead: query => this.#mark(query ?? this.#pinned), onChoose: query => this.#pin(query),
     });
-    this.title = h("h3", {});
+    this.title = h(heading, {});
     this.chips = h("div", { class: "chips", role: "group", "aria-label": "Tokens", on: { keydown: event => this.#key(event) } });
     this.strongest = h("p", { class: "note", "aria-live": "polite", style: { "min-height": "3em", "margin-top": "8px" } });
-    const list = h("div", {}, h("p", { class: "note" }, "Choose a token to see what it attends to in this head."), this.chips, this.strongest);
-    this.element = withChips ? h("div", { class: "enlarged" }, h("div", {}, this.title, this.map.element), list) : h("div", {}, this.title, this.map.element);
+    this.list = h("div", {}, h("p", { class: "note" }, "Choose a token to see what it attends to in this head."), this.chips, this.strongest);
+    this.figure = h("div", { class: "figure" }, this.title, this.map.element);
   }
 
   /** Shows a head: weights row-major, queries by keys. Only self-attention has the same tokens at both sides. */

@@ -10,7 +10,7 @@ export class ModelPicker {
     this.select = h("select", { "aria-label": "Model", on: { change: () => this.#choose() } });
     this.facts = h("span", { class: "note" });
     this.error = new ErrorNote();
-    this.element = h("div", { class: "block" },
+    this.element = h("div", {},
       h("div", { class: "row" }, h("div", { class: "grow", style: { "max-width": "420px" } }, this.select),
         context.files.button("Open a file", { accept: ".zip,.gguf,.safetensors,.json" }), context.files.button("Open a folder", { folder: true }), this.facts),
       this.error.element);

@@ -24,10 +24,10 @@ export class VariantColumn {
     this.selects = Object.fromEntries(KINDS.map(([family, label]) => [family, this.#select(family, label, choices[family] ?? "")]));
     this.title = h("h2", {});
     this.note = h("p", { class: "note", role: "status" });
-    this.map = new AttentionMap({ withChips: false, maxWidth: 400, minCell: 8 });
+    this.map = new AttentionMap({ heading: "h3", maxWidth: 400, minCell: 8 });
     this.patterns = new PatternList();
     this.prediction = h("div", {});
-    this.result = h("div", { class: "stack", hidden: true }, this.map.element, h("div", {}, h("h3", {}, "Effective pattern"), this.patterns.element), this.prediction);
+    this.result = h("div", { class: "flow", hidden: true }, this.map.figure, h("div", {}, h("h3", {}, "Effective pattern"), this.patterns.element), this.prediction);
     this.element = h("section", { class: `variant c${color}`, "aria-label": "Variant" },
       h("div", { class: "head" }, this.title, h("button", { type: "button", class: "button small text", "aria-label": "Remove this variant", on: { click: () => page.remove(this) } }, "Remove")),
       h("div", { class: "fields" }, KINDS.map(([family]) => this.selects[family].element)), this.error.element, this.note, this.result);
@@ -78,9 +78,9 @@ export class VariantColumn {
   /** Shows the layer and head that the page selects. */
   async showHead() {
     const layer = this.attention?.find(one => one.layer === this.page.layer.value) ?? this.attention?.[0];
-    if (!layer) return this.map.element.toggleAttribute("hidden", true);
+    if (!layer) return this.map.figure.toggleAttribute("hidden", true);
     const head = Math.min(Number(this.page.head.value || 0), layer.heads - 1);
-    this.map.element.hidden = false;
+    this.map.figure.hidden = false;
     const { model, inspected, tokens } = this;
     await this.error.guard(async () => {
       const { weights } = await this.page.context.client.call("attention", { model, text: inspected, layer: layer.layer, head });

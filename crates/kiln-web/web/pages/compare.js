@@ -25,11 +25,11 @@ class ComparePage {
     this.layer = h("select", { id: ids.layer, on: { change: () => this.#showHead() } });
     this.head = h("select", { id: ids.head, on: { change: () => this.#showHead() } });
     this.add = h("button", { type: "button", class: "button", on: { click: () => this.#add({}) } }, "Add a variant");
-    this.list = h("div", { class: "columns block" });
+    this.list = h("div", { class: "columns" });
     this.controls = h("div", { class: "row" }, h("div", { class: "field" }, h("label", { for: ids.layer }, "Layer"), this.layer), h("div", { class: "field" }, h("label", { for: ids.head }, "Head"), this.head), this.add);
     this.hint = h("p", { class: "note" }, "Choose a model above. Its weights are used wherever they fit the variant; parameters that it has no weights for are initialized anew.");
-    this.body = h("div", { hidden: true }, this.controls, this.list);
-    section.append(new ModelPicker(context).element, h("div", { class: "block" }, h("label", { for: ids.text }, "Text"), this.text), this.hint, this.error.element, h("div", { class: "block" }, this.body));
+    this.body = h("div", { class: "flow", hidden: true }, this.controls, this.list);
+    section.append(h("div", { class: "flow" }, new ModelPicker(context).element, h("div", {}, h("label", { for: ids.text }, "Text"), this.text), this.hint, this.error.element, this.body));
     context.models.subscribe(() => this.update());
     context.onCatalog.push(catalog => { this.families = Object.fromEntries(catalog.families.map(family => [family.name, family.variants])); this.update(); });
   }

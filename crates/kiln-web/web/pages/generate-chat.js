@@ -18,7 +18,7 @@ export class Chat {
     this.restart = h("button", { type: "button", class: "button text", on: { click: () => this.clear() } }, "New chat");
     this.result = h("span", { class: "note", role: "status" });
     this.turns = h("div", { class: "turns", role: "log", "aria-label": "Chat" });
-    this.element = h("div", { class: "stack" }, h("div", {}, h("label", { for: ids.system }, "System message"), this.system), this.turns,
+    this.element = h("div", { class: "flow" }, h("div", {}, h("label", { for: ids.system }, "System message"), this.system), this.turns,
       h("div", {}, h("label", { for: ids.message }, "Message (Enter sends, Shift+Enter starts a line)"), this.message),
       h("div", { class: "buttons" }, this.send, this.stop, this.restart, this.result), tintLegend());
   }

@@ -16,7 +16,7 @@ export class Completion {
     this.stop = h("button", { type: "button", class: "button", on: { click: () => this.error.guard(() => this.generation.stop()) } }, "Stop");
     this.result = h("span", { class: "note", role: "status" });
     this.output = h("div", { class: "output" }, this.tokens.element);
-    this.element = h("div", { class: "stack" }, h("div", {}, h("label", { for: id }, "Prompt"), this.prompt),
+    this.element = h("div", { class: "flow" }, h("div", {}, h("label", { for: id }, "Prompt"), this.prompt),
       h("div", { class: "buttons" }, this.button, this.stop, this.result), h("div", {}, this.output, h("div", { style: { "margin-top": "8px" } }, tintLegend())));
   }
 

@@ -46,8 +46,8 @@ export function generatePage(section, context) {
     }
     draw();
   });
-  section.append(new ModelPicker(context).element, h("div", { class: "split block" }, options,
-    h("div", {}, hint, h("div", { class: "head" }, h("span", {}), kind.element), text.element, chat.element, error.element)));
+  section.append(h("div", { class: "flow" }, new ModelPicker(context).element, hint,
+    h("div", { class: "split aside" }, h("div", { class: "flow" }, kind.element, text.element, chat.element, error.element), options)));
   draw();
   return { shown: draw };
 }

@@ -18,9 +18,9 @@ export class AttentionView {
     this.grid = h("div", { class: "heads", on: { keydown: event => this.#key(event) } });
     this.error = new ErrorNote();
     this.none = h("p", { class: "note", hidden: true }, "This model has no attention weights: none of its layers is an attention with a map.");
-    this.body = h("div", {}, h("div", { class: "block" }, this.large.element), h("div", { class: "block" }, h("h2", {}, "All heads"),
-      h("p", { class: "note" }, "Rows are queries, columns are keys. Below each map: where most of the attention goes."), this.grid));
-    this.element = h("div", {}, this.error.element, this.none, this.body);
+    this.body = h("div", { class: "enlarged" }, this.large.figure, h("div", { class: "flow" }, this.large.list, h("div", {}, h("h2", {}, "All heads"),
+      h("p", { class: "note" }, "Rows are queries, columns are keys. Below each map: where most of the attention goes."), this.grid)));
+    this.element = h("div", { class: "flow" }, this.error.element, this.none, this.body);
     document.addEventListener("kiln-theme", () => this.#heads.forEach(head => this.#paint(head)));
   }
 
@@ -52,7 +52,7 @@ export class AttentionView {
   #thumb(head) {
     head.canvas = h("canvas", { width: "8", height: "8", "aria-hidden": "true" });
     head.caption = h("span", {}, String(head.head));
-    head.button = h("button", { type: "button", class: "thumb", "aria-pressed": "false", "aria-label": head.name, on: { click: () => this.#choose(head) } }, head.canvas, head.caption);
+    head.button = h("button", { type: "button", class: "thumb", "aria-pressed": "false", on: { click: () => this.#choose(head) } }, head.canvas, h("span", { class: "sr" }, `${head.layer}, head `), head.caption);
     return head.button;
   }
 

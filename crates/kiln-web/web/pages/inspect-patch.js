@@ -23,8 +23,8 @@ export class PatchView {
       onChoose: (row, column) => this.#patch(row, column) });
     this.caption = h("p", { class: "note" });
     this.detail = h("div", { class: "columns", "aria-live": "polite" });
-    this.result = h("div", { class: "block", hidden: true }, this.caption, this.heat.element, this.detail);
-    this.element = h("div", { class: "stack", hidden: true }, h("p", { class: "note" },
+    this.result = h("div", { class: "flow", hidden: true }, this.caption, this.heat.element, this.detail);
+    this.element = h("div", { class: "flow", hidden: true }, h("p", { class: "note" },
       "The text is run again and again, each time with one activation (a layer at a token) taken from the other text. Where the next token changes, the difference between the texts is represented."),
     h("div", { class: "fields" }, h("div", { class: "full" }, h("label", { for: ids.source }, "Other text, with the same number of tokens"), this.source), h("div", { class: "full" }, h("label", { for: ids.answer }, "Answer token"), this.answer)),
     h("div", { class: "buttons" }, this.button, this.state), this.error.element, this.result);

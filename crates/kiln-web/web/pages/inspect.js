@@ -28,9 +28,9 @@ class InspectPage {
     this.count = h("span", { class: "note", role: "status" });
     this.views = { attention: new AttentionView(context), lens: new LensView(), patch: new PatchView(context) };
     this.tabs = new Segments("View", [["attention", "Attention"], ["lens", "Logit lens"], ["patch", "Patching"]], () => this.#show());
-    this.result = h("div", { class: "block", hidden: true }, h("div", { class: "head" }, this.tabs.element, this.count), Object.values(this.views).map(view => view.element));
+    this.result = h("div", { hidden: true }, h("div", { class: "head" }, this.tabs.element, this.count), Object.values(this.views).map(view => view.element));
     this.hint = h("p", { class: "note" }, "Choose a model above. A run that you trained here works, and so does any model file.");
-    section.append(new ModelPicker(context).element, h("div", { class: "block" }, h("label", { for: id }, "Text"), this.text, this.error.element), this.hint, this.result);
+    section.append(h("div", { class: "flow" }, new ModelPicker(context).element, h("div", {}, h("label", { for: id }, "Text"), this.text, this.error.element), this.hint, this.result));
     context.models.subscribe(() => this.update());
     this.#show();
   }

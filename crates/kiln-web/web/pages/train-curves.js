@@ -17,7 +17,7 @@ export class LossCurves {
     this.context = context;
     this.chart = new LineChart({ label: "Loss", unit: "loss", yLabel: "nats per token", height: 300, empty: "Start a run to see its loss here." });
     this.axis = new Segments("Axis of the loss", [["linear", "Linear"], ["log", "Log"]], () => this.draw());
-    this.element = h("section", { class: "block", "aria-label": "Loss curves" }, h("div", { class: "head" }, h("h2", {}, "Loss"), this.axis.element), this.chart.element);
+    this.element = h("section", { "aria-label": "Loss curves" }, h("div", { class: "head" }, h("h2", {}, "Loss"), this.axis.element), this.chart.element);
   }
 
   draw() {
@@ -60,7 +60,7 @@ export class AccuracyCurves {
     this.context = context;
     this.chart = new LineChart({ label: "Accuracy", unit: "percent", range: [0, 1], height: 220, empty: "The first evaluation has not been made yet." });
     this.note = h("p", { class: "note" });
-    this.element = h("section", { class: "block", "aria-label": "Accuracy" }, h("div", { class: "head" }, h("h2", {}, "Accuracy")), this.note, this.chart.element);
+    this.element = h("section", { "aria-label": "Accuracy" }, h("div", { class: "head" }, h("h2", {}, "Accuracy")), this.note, this.chart.element);
   }
 
   /** Draws the run in the middle of the page; null: none. */

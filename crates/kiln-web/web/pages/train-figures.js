@@ -12,7 +12,7 @@ export class RunFigures {
     this.track = h("div", { class: "track", role: "progressbar", "aria-label": "Progress of the run", "aria-valuemin": "0", "aria-valuemax": "100" }, h("i"));
     this.figures = h("ul", { class: "figures" });
     this.buttons = h("div", { class: "buttons" });
-    this.element = h("section", { class: "block", hidden: true, "aria-label": "Current run" }, h("div", { class: "head" }, this.title, this.buttons), this.phase, this.track, this.figures);
+    this.element = h("section", { hidden: true, "aria-label": "Current run" }, h("div", { class: "head" }, this.title, this.buttons), this.phase, this.track, this.figures);
   }
 
   /** Draws a run; null hides the section. `isStarting`: the worker has the call, and no run is known yet. */

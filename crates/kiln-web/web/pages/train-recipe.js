@@ -32,7 +32,7 @@ export class RecipePanel {
     const ids = { recipe: uniqueId("recipe"), toml: uniqueId("toml") };
     this.select = h("select", { id: ids.recipe, disabled: true, on: { change: () => this.choose(this.select.value) } }, h("option", {}, "stories"));
     this.description = h("p", { class: "note", style: { margin: "5px 0 0" } });
-    this.toml = h("textarea", { id: ids.toml, class: "code", rows: "18", spellcheck: "false", autocapitalize: "off", on: { input: () => this.#changed() } });
+    this.toml = h("textarea", { id: ids.toml, class: "code", rows: "16", spellcheck: "false", autocapitalize: "off", on: { input: () => this.#changed() } });
     this.applied = h("div", {});
     this.views = new Segments("View of the recipe", [["form", "Choices"], ["toml", "TOML"]], () => this.#show());
     this.tomlView = h("div", { hidden: true }, h("label", { for: ids.toml }, "Recipe"), this.toml, this.applied);
@@ -48,8 +48,8 @@ export class RecipePanel {
     this.#assignData();
     this.element = h("section", { class: "panel", "aria-label": "Recipe" },
       h("div", {}, h("div", { class: "head" }, h("h2", {}, "Recipe"), this.views.element), h("label", { for: ids.recipe, class: "sr" }, "Built-in recipe"), this.select, this.description),
-      this.data, this.form.element, this.tomlView, this.general, this.pictures,
-      h("div", { class: "launch" }, this.facts, h("div", { class: "buttons" }, this.start, this.reset)));
+      this.data, this.form.element, this.tomlView, this.pictures,
+      h("div", { class: "launch" }, this.general, this.facts, h("div", { class: "buttons" }, this.start, this.reset)));
   }
 
   /** What the calls `check` and `train` take. */
@@ -157,7 +157,7 @@ export class RecipePanel {
     this.pictures.hidden = true;
     const isToml = this.views.value === "toml";
     if (isToml) this.toml.setAttribute("aria-invalid", "true");
-    const place = (isToml ? this.tomlView : this.form.placeOf(error.where)) ?? this.general;
+    const place = (isToml ? null : this.form.placeOf(error.where)) ?? this.general;
     place.append(this.error.element);
     this.error.show(error);
   }

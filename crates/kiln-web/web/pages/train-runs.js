@@ -14,7 +14,7 @@ export class RunTable {
     this.table = h("div", { class: "wide" }, h("table", { class: "runs" }, h("thead", {}, h("tr", {}, ["Run", "Step", "Training", "Validation", "Size", ""].map((name, index) =>
       h("th", { class: index > 1 && index < 5 ? "n" : null, scope: "col" }, name || h("span", { class: "sr" }, "Actions"))))), this.body));
     this.empty = h("p", { class: "note" }, "No run is saved in this browser yet.");
-    this.element = h("section", { class: "block", "aria-label": "Saved runs" },
+    this.element = h("section", { "aria-label": "Saved runs" },
       h("div", { class: "head" }, h("h2", {}, "Runs"), h("div", { class: "buttons" }, context.files.button("Open a run (.zip)", { accept: ".zip" }))),
       this.table, this.empty);
     context.runs.subscribe(() => this.draw());

@@ -15,7 +15,7 @@ export class Samples {
     this.step = h("output", { class: "note", for: id });
     this.list = h("div", {});
     this.note = h("p", { class: "note" });
-    this.element = h("section", { class: "block", hidden: true, "aria-label": "Samples" },
+    this.element = h("section", { hidden: true, "aria-label": "Samples" },
       h("div", { class: "head" }, h("h2", {}, "Samples"), this.step), h("label", { for: id, class: "sr" }, "Step of the samples"), this.slider, this.note, this.list);
   }
 
