@@ -5,12 +5,14 @@ import { changeColor, mapColors, weightColor } from "./map-colors.js";
 
 const FONT = '11.5px ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace';
 const MAX_CELL = 30;
-const MAX_NAME = 96;
+const MAX_NAME = 130;
 
 export class HeatMap {
   #data = null;
   #cell = [0, 0];
   #chosen = null;
+  #reading = null;
+  #width = 0;
 
   /** `options`: label; `describe(row, column, value)` gives the sentence below the map; `onChoose(row, column)` and
    * `onRead(row, column)`, which gets nulls when the pointer leaves; `isChange` for values with signs; `hint`. */
@@ -37,9 +39,6 @@ export class HeatMap {
     this.output.textContent = this.options.hint ?? "";
     this.draw();
   }
-
-  #reading = null;
-  #width = 0;
 
   #resized() {
     if (Math.abs(this.element.clientWidth - this.#width) > 1) this.draw();

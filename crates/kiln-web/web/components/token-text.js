@@ -27,11 +27,14 @@ export class TokenText {
     this.element.append(h("span", { class: "prompt" }, text));
   }
 
-  /** A token of the worker: `{id, text, probability, alternatives}`. */
+  /** A token of the worker: `{id, text, probability, alternatives}`. One without a probability is plain text. */
   append(token) {
-    const text = token.text === "" ? "" : token.text;
+    if (typeof token.probability !== "number") {
+      this.element.append(h("span", {}, token.text));
+      return;
+    }
     const span = h("span", { class: "token", role: "button", tabindex: this.tokens.size === 0 ? "0" : "-1", style: { "--p": tint(token.probability).toFixed(1) },
-      "aria-label": `${tokenText(token.text)}, ${percent(token.probability)}` }, text);
+      "aria-label": `${tokenText(token.text)}, ${percent(token.probability)}` }, token.text);
     this.tokens.set(span, token);
     this.element.append(span);
   }

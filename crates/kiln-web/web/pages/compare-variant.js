@@ -30,12 +30,12 @@ export class VariantColumn {
     this.result = h("div", { class: "flow", hidden: true }, this.map.figure, h("div", {}, h("h3", {}, "Effective pattern"), this.patterns.element), this.prediction);
     this.element = h("section", { class: `variant c${color}`, "aria-label": "Variant" },
       h("div", { class: "head" }, this.title, h("button", { type: "button", class: "button small text", "aria-label": "Remove this variant", on: { click: () => page.remove(this) } }, "Remove")),
-      h("div", { class: "fields" }, KINDS.map(([family]) => this.selects[family].element)), this.error.element, this.note, this.result);
+      h("div", { class: "fields" }, KINDS.map(([family]) => this.selects[family].element)), h("div", {}, this.error.element), this.note, this.result);
   }
 
   /** Makes the model of the choices and shows it. */
   build() {
-    this.title.textContent = KINDS.map(([family]) => this.selects[family].select.value).filter(Boolean).join(", ") || "as it is";
+    this.title.textContent = KINDS.map(([family]) => this.selects[family].select.value).filter(Boolean).join(", ") || "original";
     return this.#latest.run(isCurrent => this.error.guard(async () => {
       const { client } = this.page.context;
       const set = this.#set();
@@ -139,7 +139,7 @@ export class VariantColumn {
       this.values[family] = this.#valueOf(family, select.value);
       showOptions();
       this.build();
-    } } }, h("option", { value: "" }, own ? `as it is (${own})` : "as it is"), names.map(name => h("option", { value: name }, name)));
+    } } }, h("option", { value: "" }, own ? `unchanged (${own})` : "unchanged"), names.map(name => h("option", { value: name }, name)));
     select.value = chosen;
     showOptions();
     return { select, element: h("div", { class: "field full" }, h("label", { for: id }, label), select, options) };

@@ -32,16 +32,25 @@ export class Completion {
     this.result.textContent = "";
   }
 
+  /** A model that fills in gaps answers with the whole text at once. */
+  #showWhole(text) {
+    this.tokens.clear();
+    this.tokens.append({ text });
+  }
+
   async #generate() {
     const model = this.context.models.current;
     if (this.button.disabled || !model) return;
     this.clear();
     this.tokens.appendPrompt(this.prompt.value);
     this.result.textContent = "Reading the prompt…";
+    let count = 0;
     const answer = await this.error.guard(() => this.generation.run({ model: model.model, prompt: this.prompt.value, options: this.sampling.options() }, token => {
+      count += 1;
       this.tokens.append(token);
       this.result.textContent = "";
     }));
+    if (answer && count === 0) this.#showWhole(answer.text);
     this.result.textContent = answer ? summary(answer) : "";
   }
 }

@@ -23,7 +23,8 @@ export class PatchView {
       onChoose: (row, column) => this.#patch(row, column) });
     this.caption = h("p", { class: "note" });
     this.detail = h("div", { class: "columns", "aria-live": "polite" });
-    this.result = h("div", { class: "flow", hidden: true }, this.caption, this.heat.element, this.detail);
+    this.divergence = h("p", { class: "note" });
+    this.result = h("div", { class: "flow", hidden: true }, this.caption, this.heat.element, this.detail, this.divergence);
     this.element = h("div", { class: "flow", hidden: true }, h("p", { class: "note" },
       "The text is run again and again, each time with one activation (a layer at a token) taken from the other text. Where the next token changes, the difference between the texts is represented."),
     h("div", { class: "fields" }, h("div", { class: "full" }, h("label", { for: ids.source }, "Other text, with the same number of tokens"), this.source), h("div", { class: "full" }, h("label", { for: ids.answer }, "Answer token"), this.answer)),
@@ -42,6 +43,7 @@ export class PatchView {
     this.button.disabled = true;
     this.state.textContent = "Computing…";
     this.detail.replaceChildren();
+    this.divergence.textContent = "";
     await this.#latest.run(isCurrent => this.error.guard(async () => {
       const call = { model: this.model.model, text: this.text, source_text: this.source.value };
       const map = await this.context.client.call("patch_map", this.answer.value ? { ...call, answer: this.answer.value } : call);
@@ -60,8 +62,9 @@ export class PatchView {
     await this.#latest.run(isCurrent => this.error.guard(async () => {
       const { before, after, kl } = await this.context.client.call("patch", { ...call, path: paths[row], position: column });
       if (!isCurrent()) return;
-      replace(this.detail, bars("Next token before", before, "c0"), bars(`After patching ${paths[row]} at “${tokenText(tokens[column].text)}”`, after, "c1"),
-        h("p", { class: "note" }, `KL divergence: ${plain(kl)} nats.`));
+      const place = `${paths[row]} at “${tokenText(tokens[column].text)}”`;
+      replace(this.detail, bars("Next token before", before, "c0"), bars(`Next token after patching ${place}`, after, "c1"));
+      this.divergence.textContent = `KL divergence between the two: ${plain(kl)} nats.`;
     }));
   }
 }

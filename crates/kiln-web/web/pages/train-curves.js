@@ -60,16 +60,18 @@ export class AccuracyCurves {
     this.context = context;
     this.chart = new LineChart({ label: "Accuracy", unit: "percent", range: [0, 1], height: 220, empty: "The first evaluation has not been made yet." });
     this.note = h("p", { class: "note" });
-    this.element = h("section", { "aria-label": "Accuracy" }, h("div", { class: "head" }, h("h2", {}, "Accuracy")), this.note, this.chart.element);
+    this.title = h("h2", {}, "Accuracy");
+    this.element = h("section", { "aria-label": "Accuracy" }, this.title, this.note, this.chart.element);
   }
 
-  /** Draws the run in the middle of the page; null: none. */
+  /** Draws the run in the middle of the page; null: none. Its name stands in the heading if there are more runs. */
   draw(run) {
+    this.title.textContent = run && this.context.runs.runs.length > 1 ? `Accuracy of ${run.name}` : "Accuracy";
     const rows = run ? this.context.runs.metricsOf(run.run).rows : [];
     const evaluations = rows.filter(row => row.kind === "validation");
     const kinds = [...new Set(evaluations.flatMap(row => Object.keys(row.kinds ?? {})))].sort((a, b) => KIND_ORDER.indexOf(a) - KIND_ORDER.indexOf(b));
     this.element.hidden = evaluations.length === 0;
-    this.note.textContent = kinds.length > 0 ? "Words that the text before them determines, by kind of dependency: share predicted right." : "Tokens of the validation text that are predicted right.";
+    this.note.textContent = kinds.length > 0 ? "Share of the words that the text before them determines, predicted right, by kind of dependency." : "Share of the tokens of the validation text that are predicted right.";
     const share = kind => row => (row.kinds?.[kind]?.total > 0 ? row.kinds[kind].right / row.kinds[kind].total : null);
     const series = kinds.length > 0
       ? kinds.map((kind, color) => ({ name: kind, color, points: points(rows, "validation", share(kind)), endLabel: kind, dots: true }))

@@ -102,7 +102,7 @@ export class RecipePanel {
   /** The reader's own text takes the place of the data of any recipe, as `--data` of the command. */
   #assignData() {
     if (this.dataPaths) this.overrides.assign("data.source", `{ files = { paths = ${JSON.stringify(this.dataPaths)} } }`);
-    this.dataNote.textContent = this.dataPaths ? `Trains on ${this.dataPaths.join(", ")}` : "Text, JSONL or CSV; it stays in this page.";
+    this.dataNote.textContent = this.dataPaths ? `Trains on ${this.dataPaths.join(", ")}` : "It stays in this page.";
   }
 
   #show() {

@@ -6,7 +6,7 @@ import { saveFile } from "../components/files.js";
 import { colorClass } from "../components/line-chart.js";
 
 export class RunTable {
-  /** `actions`: pause(run), resume(run), use(run). `error` is an `ErrorNote`. */
+  /** `actions`: show(run), pause(run), resume(run), use(run). `error` is an `ErrorNote`. */
   constructor(context, actions, error) {
     Object.assign(this, { context, actions, error });
     this.body = h("tbody");
@@ -39,7 +39,8 @@ export class RunTable {
     const box = h("input", { type: "checkbox", checked: runs.shown.has(run.run), "aria-label": `Draw ${run.name}`, data: { action: `draw ${run.run}` }, on: { change: () => this.error.guard(() => runs.setShown(run.run, box.checked)) } });
     const share = run.steps > 0 ? Math.min(1, run.step / run.steps) : 0;
     return h("tr", { class: color, data: { run: run.run } },
-      h("td", {}, h("div", { class: "name" }, box, h("span", { class: "swatch" }), h("span", {}, h("b", {}, run.name), h("small", {}, `${run.objective} · ${stateOf(run, runs.active)}`)))),
+      h("td", {}, h("div", { class: "name" }, box, h("span", { class: "swatch" }), h("button", { type: "button", title: `Show ${run.name} above`, data: { action: `show ${run.run}` }, on: { click: () => this.actions.show(run.run) } },
+        h("b", {}, run.name), h("small", {}, [run.objective, stateOf(run, runs.active)].filter(Boolean).join(" · "))))),
       h("td", { class: "progress", data: { label: "Step" } }, `${count(run.step)} of ${count(run.steps)}`, h("div", { class: "track" }, h("i", { style: { width: `${100 * share}%` } }))),
       h("td", { class: "n", data: { label: "Training loss" } }, loss(run.train_loss)),
       h("td", { class: "n", data: { label: "Validation loss" } }, loss(run.validation_loss)),
@@ -52,7 +53,7 @@ export class RunTable {
     const isIdle = this.context.runs.active === null;
     return [
       isActive && this.#button(run, "Pause", () => this.actions.pause(run.run), this.busy === run.run),
-      !isActive && !run.finished && this.#button(run, "Resume", () => this.actions.resume(run.run), !isIdle),
+      !isActive && !run.finished && !run.problem && this.#button(run, "Resume", () => this.actions.resume(run.run), !isIdle),
       run.step > 0 && this.#button(run, "Generate", () => this.actions.use(run.run)),
       this.#button(run, "Download", () => this.#download(run.run), isActive),
       this.#button(run, "Delete", () => { this.confirming = run.run; this.draw(); }, isActive),
@@ -81,6 +82,7 @@ export class RunTable {
 }
 
 function stateOf(run, active) {
+  if (run.problem) return run.problem;
   if (run.running || active === run.run) return "training";
   if (run.finished) return "finished";
   return run.step > 0 ? "paused" : "not started";

@@ -13,14 +13,16 @@ export class Samples {
     const id = uniqueId("samples");
     this.slider = h("input", { type: "range", id, min: "0", max: "0", value: "0", on: { input: () => { this.#follows = this.slider.value === this.slider.max; this.#show(); } } });
     this.step = h("output", { class: "note", for: id });
+    this.title = h("h2", {}, "Samples");
     this.list = h("div", {});
     this.note = h("p", { class: "note" });
     this.element = h("section", { hidden: true, "aria-label": "Samples" },
-      h("div", { class: "head" }, h("h2", {}, "Samples"), this.step), h("label", { for: id, class: "sr" }, "Step of the samples"), this.slider, this.note, this.list);
+      h("div", { class: "head" }, this.title, this.step), h("label", { for: id, class: "sr" }, "Step of the samples"), this.slider, this.note, this.list);
   }
 
-  /** Shows the samples of a run. The slider stays at the end until the reader moves it. */
-  draw(rows) {
+  /** Shows the samples of a run, under `title`. The slider stays at the end until the reader moves it. */
+  draw(rows, title) {
+    this.title.textContent = title;
     const found = rows.filter(row => row.kind === "samples" && row.samples?.length > 0);
     this.element.hidden = found.length === 0;
     if (found.length === this.#rows.length && found.at(-1) === this.#rows.at(-1)) return;

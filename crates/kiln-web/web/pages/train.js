@@ -28,7 +28,7 @@ class TrainPage {
     this.accuracy = new AccuracyCurves(context);
     this.samples = new Samples();
     this.ideas = ideas((recipe, assignments) => this.#take(recipe, assignments));
-    this.table = new RunTable(context, { pause: run => this.#pause(run), resume: run => this.#train("resume", { run }), use: run => this.#use(run) }, this.error);
+    this.table = new RunTable(context, { show: run => this.#showRun(run), pause: run => this.#pause(run), resume: run => this.#train("resume", { run }), use: run => this.#use(run) }, this.error);
     this.results = h("div", { class: "results" }, this.error.element, this.figures.element, this.ideas, this.curves.element, this.accuracy.element, this.samples.element, this.table.element);
     section.append(h("div", { class: "split" }, this.recipe.element, this.results));
     context.runs.subscribe(() => this.draw());
@@ -46,15 +46,15 @@ class TrainPage {
     this.curves.element.hidden = runs.runs.length === 0 && !isActive;
     this.curves.draw();
     this.accuracy.draw(run);
-    this.samples.draw(run ? runs.metricsOf(run.run).rows : []);
+    this.samples.draw(run ? runs.metricsOf(run.run).rows : [], run && runs.runs.length > 1 ? `Samples of ${run.name}` : "Samples");
     this.recipe.allowStart(!isActive && this.context.catalog !== null);
   }
 
-  /** The run that trains, else the shown run that is the newest of the list. */
+  /** The run that the reader chose, else the one that trains, else the first that is drawn. */
   #current() {
     const { runs } = this.context;
     if (this.isStarting && runs.active === null) return null;
-    return runs.find(runs.active) ?? runs.find(this.last) ?? runs.runs.find(run => runs.shown.has(run.run)) ?? null;
+    return runs.find(this.last) ?? runs.find(runs.active) ?? runs.runs.find(run => runs.shown.has(run.run)) ?? null;
   }
 
   #drawButtons(run) {
@@ -80,6 +80,13 @@ class TrainPage {
     });
     this.isStarting = false;
     this.pausing = null;
+    this.draw();
+  }
+
+  async #showRun(run) {
+    this.last = run;
+    await this.error.guard(() => this.context.runs.setShown(run, true));
+    this.section.scrollIntoView({ block: "start" });
     this.draw();
   }
 
