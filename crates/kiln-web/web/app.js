@@ -17,7 +17,7 @@ const PAGES = { train: trainPage, generate: generatePage, inspect: inspectPage, 
 
 const byId = id => document.getElementById(id);
 const notices = new Notices(byId("notices"));
-const status = new StatusLine(byId("status"));
+const status = new StatusLine(byId("status"), new URL("./wasm/cpu/kiln_bg.wasm", import.meta.url));
 const client = new Client(new URL("./worker.js", import.meta.url));
 const context = { client, notices, catalog: null, device: null, runs: new RunStore(client), models: new ModelStore(client), onCatalog: [], onData: [] };
 context.files = new FileOpener(client, opened, error => notices.show("open", sentences(error), [], true));
@@ -84,7 +84,6 @@ client.on("crashed", ({ message }) => {
   };
   notices.show("crashed", `Kiln stopped: ${message} Saved runs are kept and can be resumed after a restart.`, [["Restart Kiln", restart]], true);
 });
-client.on("loading", event => status.loading(event.loaded, event.total));
 client.on("checkpoint", showStorage);
 client.on("storage", showStorage);
 

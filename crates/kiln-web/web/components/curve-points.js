@@ -12,7 +12,7 @@ function average(points, radius) {
   for (const [, y] of points) sums.push(sums.at(-1) + y);
   return points.map(([x], index) => {
     const reach = Math.min(radius, index);
-    const end = Math.min(index + radius + 1, points.length);
+    const end = Math.min(index + reach + 1, points.length);
     return [x, (sums[end] - sums[index - reach]) / (end - index + reach)];
   });
 }

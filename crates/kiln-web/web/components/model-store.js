@@ -40,7 +40,7 @@ export class ModelStore {
     const replaced = this.models.filter(one => one.model !== model.model && (one.run !== null || model.run === null));
     this.models = [...this.models.filter(one => one.model !== model.model), model];
     this.#set(model);
-    for (const one of replaced) await this.#unload(one);
+    for (const one of replaced) await this.#unload(one).catch(() => {});
     return model;
   }
 

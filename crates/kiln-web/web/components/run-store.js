@@ -1,6 +1,5 @@
 // The runs of this browser: the worker's list, the metrics of each run, and what is known of the run in progress.
 
-import { asKilnError } from "./client.js";
 import { oncePerFrame } from "./dom.js";
 import { RunColors } from "./run-colors.js";
 
@@ -19,9 +18,9 @@ export class RunStore {
     client.on("run", event => this.#started(event.run));
     client.on("progress", event => { this.progress = event; this.#notify(); });
     client.on("corpus", event => { this.metricsOf(event.run).corpus = event; this.#notify(); });
-    client.on("stage", event => { Object.assign(this.metricsOf(event.run), { stage: event, sessionStart: null }); this.progress = null; this.refresh(); });
+    client.on("stage", event => { Object.assign(this.metricsOf(event.run), { stage: event, sessionStart: null }); this.progress = null; this.#refreshLater(); });
     client.on("metrics", event => this.#row(event.run, event.row));
-    client.on("checkpoint", event => { this.metricsOf(event.run).checkpoint = event; this.refresh(); });
+    client.on("checkpoint", event => { this.metricsOf(event.run).checkpoint = event; this.#refreshLater(); });
     client.on("crashed", () => { Object.assign(this, { active: null, progress: null }); this.metrics.clear(); this.#notify(); });
   }
 
@@ -51,7 +50,7 @@ export class RunStore {
     this.active = runs.find(run => run.running)?.run ?? this.active;
     this.#addRows(this.find(this.active));
     if (this.shown.size === 0) runs.slice(0, 3).forEach(run => this.shown.add(run.run));
-    await Promise.all(runs.filter(run => this.shown.has(run.run)).map(run => this.loadMetrics(run.run)));
+    await Promise.all(runs.filter(run => this.shown.has(run.run) && !run.problem).map(run => this.loadMetrics(run.run)));
     this.#notify();
   }
 
@@ -81,12 +80,11 @@ export class RunStore {
   /** Trains a recipe, or resumes a run, until it ends or is paused. */
   async train(call, values) {
     try {
-      const result = await this.client.call(call, values);
-      return result;
+      return await this.client.call(call, values);
     } finally {
       this.active = null;
       this.progress = null;
-      await this.refresh().catch(asKilnError);
+      await this.#refreshLater();
     }
   }
 
@@ -95,6 +93,11 @@ export class RunStore {
     this.shown.delete(run);
     this.metrics.delete(run);
     await this.refresh();
+  }
+
+  /** Reads the list after an event. An error is left to the call that the reader makes next. */
+  #refreshLater() {
+    return this.refresh().catch(() => {});
   }
 
   /** The list knows a running run up to its last checkpoint; the rows know more. */
@@ -109,7 +112,7 @@ export class RunStore {
     const known = this.metricsOf(run);
     known.sessionStart = null;
     if (known.rows.length === 0) known.isLoaded = true;
-    this.refresh();
+    this.#refreshLater();
   }
 
   #row(run, row) {
