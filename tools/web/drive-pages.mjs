@@ -3,7 +3,7 @@
 //     node tools/web/drive-pages.mjs SITE SCREENSHOTS
 //
 // SITE: a folder (as tools/build-web.sh writes it), or the address of a server. `playwright-core` and, if it is there,
-// `axe-core` are read from the folder in KILN_NODE_MODULES (default: where node finds them); the browser is KILN_CHROMIUM
+// `axe-core` are read from the folder in KILN_NODE_MODULES (default: where node finds them); the browser is CHROMIUM
 // (default: /usr/bin/chromium). Exits with 1 at the first thing that is not as it should be.
 
 import { mkdirSync, readFileSync } from "node:fs";
@@ -73,7 +73,7 @@ function recorder(page, view) {
   };
 }
 
-const browser = await chromium.launch({ executablePath: process.env.KILN_CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
+const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
 let failed = false;
 for (const view of VIEWS.filter(one => !process.env.KILN_VIEW || one.name.startsWith(process.env.KILN_VIEW))) {
   const started = Date.now();
