@@ -11,7 +11,7 @@ import { createRequire } from "node:module";
 import path from "node:path";
 import { checkAccessibility, checkNames } from "./accessibility.mjs";
 import { serve } from "./serve.mjs";
-import { compareSteps, generateSteps, inspectSteps, trainSteps, uploadGarbage } from "./steps.mjs";
+import { brokenWorker, compareSteps, generateSteps, inspectSteps, trainSteps, uploadGarbage } from "./steps.mjs";
 
 const [site, folder] = process.argv.slice(2);
 if (!site || !folder) {
@@ -87,6 +87,7 @@ for (const view of VIEWS.filter(one => !process.env.KILN_VIEW || one.name.starts
     await compareSteps(page, record);
     await uploadGarbage(page, record);
     if (problems.length > 0) throw new Error(problems.join("\n"));
+    if (view.isFull) await brokenWorker(page, record);
     console.log(`${view.name}: passed in ${((Date.now() - started) / 1000).toFixed(1)} s`);
   } catch (error) {
     failed = true;

@@ -167,10 +167,22 @@ export async function compareSteps(page, record) {
 
 /** A file that is nothing that Kiln reads gets a sentence, and the page goes on. */
 export async function uploadGarbage(page, record) {
-  await page.getByRole("link", { name: "Train" }).click();
+  await page.getByRole("link", { name: "Train", exact: true }).click();
   await page.locator("#page-train input[type='file']").first().setInputFiles({ name: "garbage.bin", mimeType: "application/octet-stream", buffer: Buffer.from("deadbeef<img src=x onerror=alert(1)>") });
   await page.locator("#notices .notice").waitFor({ timeout: SLOW });
   expect((await page.locator("#notices .notice").innerText()).length > 20, "garbage gets a sentence");
   await record("garbage");
   await page.getByRole("button", { name: "Dismiss" }).click();
+}
+
+/** A worker that cannot be loaded gets a notice with a restart, and the restart works. */
+export async function brokenWorker(page, record) {
+  await page.route("**/worker.js", route => route.abort());
+  await page.reload();
+  const restart = page.getByRole("button", { name: "Restart Kiln" });
+  await restart.waitFor({ timeout: SLOW });
+  await record("crashed");
+  await page.unroute("**/worker.js");
+  await restart.click();
+  await page.getByRole("button", { name: "Start training" }).and(page.locator(":enabled")).waitFor({ timeout: SLOW });
 }

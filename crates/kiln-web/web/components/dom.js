@@ -3,7 +3,7 @@
 const SVG = "http://www.w3.org/2000/svg";
 
 /** An element. `properties`: `class`, `on` (listeners by event), `data` (data attributes), `style` (custom and plain
- * properties), DOM properties that have no attribute (`value`, `checked`, `indeterminate`), else attributes; `null`,
+ * properties), DOM properties (`value`, `checked`), else attributes; `null`,
  * `undefined` and `false` are left out. Children: nodes, strings, numbers, arrays; `null` and `false` are skipped. */
 export function h(tag, properties = {}, ...children) {
   return fill(document.createElement(tag), properties, children);

@@ -10,7 +10,7 @@ export function asSentence(text) {
 }
 
 /** A text with `code` between grave accents, as nodes. */
-export const withCode = text => text.split(/`([^`\n]*)`/).map((part, index) => (index % 2 === 1 ? h("code", {}, part) : part));
+const withCode = text => text.split(/`([^`\n]*)`/).map((part, index) => (index % 2 === 1 ? h("code", {}, part) : part));
 
 export class ErrorNote {
   constructor() {

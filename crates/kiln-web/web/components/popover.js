@@ -7,7 +7,7 @@ let owner = null;
 
 /** Shows `content` below `element`, inside the window. */
 export function showPopover(element, content) {
-  if (!panel.isConnected) document.body.append(panel);
+  if (!panel.isConnected) document.querySelector("main").append(panel);
   if (owner !== element) hidePopover();
   owner = element;
   element.setAttribute("aria-describedby", panel.id);

@@ -28,7 +28,7 @@ export class VariantColumn {
     this.patterns = new PatternList();
     this.prediction = h("div", {});
     this.result = h("div", { class: "flow", hidden: true }, this.map.figure, h("div", {}, h("h3", {}, "Effective pattern"), this.patterns.element), this.prediction);
-    this.element = h("section", { class: `variant c${color}`, "aria-label": "Variant" },
+    this.element = h("section", { class: `variant c${color}`, "aria-label": `Variant ${color + 1}` },
       h("div", { class: "head" }, this.title, h("button", { type: "button", class: "button small text", "aria-label": "Remove this variant", on: { click: () => page.remove(this) } }, "Remove")),
       h("div", { class: "fields" }, KINDS.map(([family]) => this.selects[family].element)), h("div", {}, this.error.element), this.note, this.result);
   }
@@ -71,7 +71,7 @@ export class VariantColumn {
     this.result.hidden = false;
     this.page.offer(inside.attention);
     const last = inside.lens.at(-1)?.top.at(-1);
-    replace(this.prediction, last && bars("Most likely next token", [last], `c${this.color}`));
+    replace(this.prediction, last && bars("h3", "Most likely next token", [last], `c${this.color}`));
     await this.showHead();
   }
 

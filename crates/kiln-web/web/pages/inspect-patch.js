@@ -63,7 +63,7 @@ export class PatchView {
       const { before, after, kl } = await this.context.client.call("patch", { ...call, path: paths[row], position: column });
       if (!isCurrent()) return;
       const place = `${paths[row]} at “${tokenText(tokens[column].text)}”`;
-      replace(this.detail, bars("Next token before", before, "c0"), bars(`Next token after patching ${place}`, after, "c1"));
+      replace(this.detail, bars("h2", "Next token before", before, "c0"), bars("h2", `Next token after patching ${place}`, after, "c1"));
       this.divergence.textContent = `KL divergence between the two: ${plain(kl)} nats.`;
     }));
   }
