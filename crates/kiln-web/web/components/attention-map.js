@@ -57,7 +57,7 @@ export class AttentionMap {
   #mark(query) {
     const row = query === null ? [] : [...this.#weights.subarray(query * this.keys, (query + 1) * this.keys)];
     [...this.chips.children].forEach((chip, index) => {
-      chip.style.setProperty("--p", (80 * Math.sqrt(row[index] ?? 0)).toFixed(0));
+      chip.style.setProperty("--p", (50 * Math.sqrt(row[index] ?? 0)).toFixed(0));
       chip.setAttribute("aria-pressed", String(index === query));
     });
     const strongest = row.map((weight, key) => [weight, key]).filter(([weight]) => weight > 0.005).sort((a, b) => b[0] - a[0]).slice(0, 5);

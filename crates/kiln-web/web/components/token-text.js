@@ -4,8 +4,8 @@ import { h } from "./dom.js";
 import { percent, tokenText } from "./format.js";
 import { hidePopover, showPopover } from "./popover.js";
 
-/** Strength of the tint in percent: 0 for a certain token, 60 from 7 bits of surprise (less than 1 %) on. */
-const tint = probability => Math.min(60, (60 * -Math.log2(Math.max(probability, 1e-9))) / 7);
+/** Strength of the tint in percent: 0 for a certain token, 50 from 7 bits of surprise (less than 1 %) on. */
+const tint = probability => Math.min(50, (50 * -Math.log2(Math.max(probability, 1e-9))) / 7);
 
 export class TokenText {
   constructor(label) {

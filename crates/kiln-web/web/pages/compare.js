@@ -26,7 +26,7 @@ class ComparePage {
     this.head = h("select", { id: ids.head, on: { change: () => this.#showHead() } });
     this.add = h("button", { type: "button", class: "button", on: { click: () => this.#add({}) } }, "Add a variant");
     this.list = h("div", { class: "columns variants" });
-    this.controls = h("div", { class: "row" }, h("div", { class: "field" }, h("label", { for: ids.layer }, "Layer"), this.layer), h("div", { class: "field" }, h("label", { for: ids.head }, "Head"), this.head), this.add);
+    this.controls = h("div", { class: "row", style: { "align-items": "end" } }, h("div", { class: "field" }, h("label", { for: ids.layer }, "Layer"), this.layer), h("div", { class: "field" }, h("label", { for: ids.head }, "Head"), this.head), this.add);
     this.hint = h("p", { class: "note" }, "Choose a model above. Its weights are used wherever they fit the variant; parameters that it has no weights for are initialized anew.");
     this.body = h("div", { class: "flow", hidden: true }, this.controls, this.list);
     section.append(h("div", { class: "flow" }, new ModelPicker(context).element, h("div", {}, h("label", { for: ids.text }, "Text"), this.text), this.hint, this.error.element, this.body));
