@@ -8,6 +8,7 @@ import { Overrides } from "../../crates/kiln-web/web/components/overrides.js";
 import { attentionPaths, choiceOf, recipeFields } from "../../crates/kiln-web/web/components/recipe-fields.js";
 import { Scale } from "../../crates/kiln-web/web/components/scale.js";
 import { parseToml } from "../../crates/kiln-web/web/components/toml.js";
+import { familiesOf } from "../../crates/kiln-web/web/components/variants.js";
 
 const RECIPES = new URL("../../crates/kiln/recipes/", import.meta.url);
 const recipe = name => parseToml(readFileSync(new URL(name, RECIPES), "utf8"));
@@ -107,4 +108,20 @@ test("smoothing keeps a constant and the start, and lowers noise", () => {
   assert.equal(smoothed[0][1], noisy[0][1]);
   assert.ok(smoothed.slice(200).every(point => Math.abs(point[1] - 0.5) < 0.1));
   assert.ok(smooth(noisy.map(([x]) => [x, 2])).every(point => Math.abs(point[1] - 2) < 1e-9));
+});
+
+test("variants are read from the schema, and cards win", () => {
+  const table = (name, inner) => ({ type: "object", properties: { [name]: inner }, required: [name], description: `about ${name}` });
+  const schema = {
+    properties: { model: { anyOf: [{ $ref: "#/$defs/Model" }, { type: "null" }] }, stages: { type: "array", items: { properties: { objective: { oneOf: [{ enum: ["full", "masked"] }, table("masked", {})] } } } } },
+    $defs: {
+      Model: { properties: { position: { allOf: [{ $ref: "#/$defs/Position" }] }, blocks: { items: { properties: { sublayers: { items: { properties: { parts: { items: { $ref: "#/$defs/Part" } } } } } } } } } },
+      Position: { oneOf: [{ const: "none" }, table("rotary", {})] },
+      Part: { oneOf: [table("attention", { properties: { pattern: { oneOf: [table("window", {})] }, score: { oneOf: [{ enum: ["softmax"] }] } } }), { enum: ["gated_mlp"] }] },
+    },
+  };
+  const names = family => familiesOf({ schema })[family].map(variant => variant.name);
+  assert.deepEqual(["position", "part", "pattern", "score", "objective"].map(names), [["none", "rotary"], ["attention", "gated_mlp"], ["window"], ["softmax"], ["full", "masked"]]);
+  assert.equal(familiesOf({ schema }).position[1].description, "about rotary");
+  assert.deepEqual(familiesOf({ schema: {}, families: [{ name: "position", variants: [{ name: "alibi" }] }] }).position, [{ name: "alibi" }]);
 });

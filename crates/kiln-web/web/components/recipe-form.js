@@ -64,7 +64,7 @@ export class RecipeForm {
       } });
       return h("label", {}, key, input);
     });
-    const card = [variant?.causal === "only" && "causal only", variant?.causal === "never" && "bidirectional only", variant?.time && variant.time !== "0" && `time ${variant.time}`,
+    const card = [variant?.description?.split("\n")[0], variant?.causal === "only" && "causal only", variant?.causal === "never" && "bidirectional only", variant?.time && variant.time !== "0" && `time ${variant.time}`,
       variant?.refuses && `cannot be combined with ${variant.refuses}`].filter(Boolean).join("; ");
     return [inputs.length > 0 && h("div", { class: "options" }, inputs), isChanged && card && h("p", { class: "note" }, card)];
   }

@@ -3,6 +3,7 @@
 import { debounce, h, replace, uniqueId } from "../components/dom.js";
 import { ErrorNote } from "../components/error-note.js";
 import { ModelPicker } from "../components/model-picker.js";
+import { familiesOf } from "../components/variants.js";
 import { VariantColumn } from "./compare-variant.js";
 
 const MAX_VARIANTS = 4;
@@ -31,7 +32,7 @@ class ComparePage {
     this.body = h("div", { class: "flow", hidden: true }, this.controls, this.list);
     section.append(h("div", { class: "flow" }, new ModelPicker(context).element, h("div", {}, h("label", { for: ids.text }, "Text"), this.text), this.hint, this.error.element, this.body));
     context.models.subscribe(() => this.update());
-    context.onCatalog.push(catalog => { this.families = Object.fromEntries(catalog.families.map(family => [family.name, family.variants])); this.update(); });
+    context.onCatalog.push(catalog => { this.families = familiesOf(catalog); this.update(); });
   }
 
   /** Starts anew when the page is shown with another model. */

@@ -10,6 +10,7 @@ import { choiceOf, recipeFields } from "../components/recipe-fields.js";
 import { RecipeForm } from "../components/recipe-form.js";
 import { Segments } from "../components/segments.js";
 import { parseToml } from "../components/toml.js";
+import { familiesOf } from "../components/variants.js";
 
 const PATTERN_LENGTH = 48;
 
@@ -85,7 +86,7 @@ export class RecipePanel {
   #fill(catalog) {
     replace(this.select, catalog.recipes.map(recipe => h("option", { value: recipe.name }, recipe.name)));
     this.select.disabled = false;
-    this.families = Object.fromEntries(catalog.families.map(family => [family.name, family.variants]));
+    this.families = familiesOf(catalog);
     const saved = this.recipe && this.toml.value;
     if (!saved) this.choose(catalog.recipes.some(recipe => recipe.name === "stories") ? "stories" : catalog.recipes[0]?.name);
     else this.check();
@@ -94,7 +95,8 @@ export class RecipePanel {
   #useData(paths) {
     this.dataPaths = paths;
     const source = choiceOf(this.checked?.config?.data?.source);
-    if (source.name === "stories") this.choose("text");
+    const hasText = this.context.catalog?.recipes.some(recipe => recipe.name === "text");
+    if (source.name === "stories" && hasText) this.choose("text");
     else this.#assignData();
     this.#changed();
   }
