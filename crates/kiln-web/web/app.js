@@ -19,7 +19,7 @@ const byId = id => document.getElementById(id);
 const notices = new Notices(byId("notices"));
 const status = new StatusLine(byId("status"), new URL("./wasm/cpu/kiln_bg.wasm", import.meta.url));
 const client = new Client(new URL("./worker.js", import.meta.url));
-const context = { client, notices, catalog: null, device: null, runs: new RunStore(client), models: new ModelStore(client), onCatalog: [], onData: [] };
+const context = { client, notices, catalog: null, device: null, hasZips: false, runs: new RunStore(client), models: new ModelStore(client), onCatalog: [], onData: [] };
 context.files = new FileOpener(client, opened, error => notices.show("open", sentences(error), [], true));
 const pages = {};
 
@@ -61,6 +61,11 @@ function showStorage(state) {
   else notices.show("storage", asSentence(state.message ?? "the browser did not save the run: download it, or delete other runs"), [["Reload", () => location.reload()]], true);
 }
 
+/** Whether this build moves runs as zip files: it then misses the run, else the call. */
+function hasZips() {
+  return client.call("download", { run: "" }).then(() => true, error => error.kind !== "usage" && error.kind !== "crashed");
+}
+
 async function start() {
   status.loading();
   client.start();
@@ -68,6 +73,7 @@ async function start() {
     context.device = await client.call("init", { device: "auto" });
     status.ready(context.device);
     showStorage(context.device.storage);
+    context.hasZips = await hasZips();
     context.catalog = await client.call("catalog");
     context.onCatalog.forEach(listener => listener(context.catalog));
     await context.runs.refresh();

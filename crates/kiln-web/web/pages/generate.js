@@ -26,7 +26,7 @@ export function generatePage(section, context) {
     const isChat = canChat && kind.value === "chat";
     text.element.hidden = isChat;
     chat.element.hidden = !isChat;
-    hint.textContent = !model ? "Train a model on the page Train, or open one: a run (.zip), a Hugging Face folder or a GGUF file."
+    hint.textContent = !model ? "Train a model on the page Train, or open one: a Hugging Face folder or a GGUF file."
       : !model.generates && model.infills ? "This model fills in gaps: write ___ in the prompt where text is missing."
       : !model.generates ? "This model does not generate text. The page Inspect shows what it computes." : "";
     hint.hidden = hint.textContent === "";

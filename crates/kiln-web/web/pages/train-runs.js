@@ -11,11 +11,12 @@ export class RunTable {
     Object.assign(this, { context, actions, error });
     this.body = h("tbody");
     this.confirming = null;
+    this.open = h("div", { class: "buttons", hidden: true }, context.files.button("Open a run (.zip)", { accept: ".zip" }));
     this.table = h("div", { class: "wide" }, h("table", { class: "runs" }, h("thead", {}, h("tr", {}, ["Run", "Step", "Training", "Validation", "Size", ""].map((name, index) =>
       h("th", { class: index > 1 && index < 5 ? "n" : null, scope: "col" }, name || h("span", { class: "sr" }, "Actions"))))), this.body));
     this.empty = h("p", { class: "note" }, "No run is saved in this browser yet.");
     this.element = h("section", { "aria-label": "Saved runs" },
-      h("div", { class: "head" }, h("h2", {}, "Runs"), h("div", { class: "buttons" }, context.files.button("Open a run (.zip)", { accept: ".zip" }))),
+      h("div", { class: "head" }, h("h2", {}, "Runs"), this.open),
       this.table, this.empty);
     context.runs.subscribe(() => this.draw());
     this.draw();
@@ -23,9 +24,10 @@ export class RunTable {
 
   draw() {
     const { runs } = this.context.runs;
+    this.open.hidden = !this.context.hasZips;
     this.table.hidden = runs.length === 0;
     this.empty.hidden = runs.length > 0;
-    const signature = JSON.stringify([runs, [...this.context.runs.shown], this.confirming, this.context.runs.active, this.busy]);
+    const signature = JSON.stringify([runs, [...this.context.runs.shown], this.confirming, this.context.runs.active, this.context.hasZips]);
     if (signature === this.signature) return;
     this.signature = signature;
     const focused = document.activeElement?.dataset?.action;
@@ -52,10 +54,10 @@ export class RunTable {
     const isActive = run.running || this.context.runs.active === run.run;
     const isIdle = this.context.runs.active === null;
     return [
-      isActive && this.#button(run, "Pause", () => this.actions.pause(run.run), this.busy === run.run),
+      isActive && this.#button(run, "Pause", () => this.actions.pause(run.run)),
       !isActive && !run.finished && !run.problem && this.#button(run, "Resume", () => this.actions.resume(run.run), !isIdle),
       run.step > 0 && this.#button(run, "Generate", () => this.actions.use(run.run)),
-      this.#button(run, "Download", () => this.#download(run.run), isActive),
+      this.context.hasZips && this.#button(run, "Download", () => this.#download(run.run), isActive),
       this.#button(run, "Delete", () => { this.confirming = run.run; this.draw(); }, isActive),
     ];
   }
