@@ -32,17 +32,32 @@ install_packages() {
         fail "apt-get install $* failed"
 }
 
+# The name of a linker for WebAssembly. The packages lld-22 and such have the version in its name.
+find_linker() {
+    local linkers
+    linkers=$(compgen -c wasm-ld | sort -Vu)
+    if grep -qx wasm-ld <<<"$linkers"; then echo wasm-ld; else grep -x 'wasm-ld-[0-9]*' <<<"$linkers" | tail -n 1; fi
+}
+
+# Installs the linker of the compiler's LLVM, else that of the distribution.
+install_linker() {
+    local llvm
+    llvm=$("$RUSTC" --version --verbose | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
+    if [ -n "$(apt-cache search --names-only "^lld-$llvm\$")" ]; then install_packages "lld-$llvm"; else install_packages lld; fi
+}
+
 # The compiler: cargo, and the arguments that it needs.
 if rustup target list --installed 2>/dev/null | grep -qx "$target"; then
     cargo=cargo
     std=()
 else
-    install_packages rustc-web cargo-web rust-web-src lld
+    install_packages rustc-web cargo-web rust-web-src
     cargo=/usr/bin/cargo
     std=(-Zbuild-std=std,panic_abort)
     export RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1
-    linker=$(command -v wasm-ld || ls /usr/bin/wasm-ld-* 2>/dev/null | sort -V | tail -n 1)
-    export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$linker
+    [ -n "$(find_linker)" ] || install_linker
+    CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$(find_linker)
+    export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER
 fi
 
 # wasm-bindgen in the version of the crate. It runs on this machine, and any Rust compiles it.
