@@ -1,6 +1,6 @@
 //! Expert loads: the share of tokens that each expert of a mixture of experts receives.
 
-use crate::{ActivationRecorder, inspect::run_forward};
+use crate::{ActivationRecorder, forward::forward_text};
 use burn::tensor::ExecutionError;
 use kiln_models::Model;
 
@@ -23,7 +23,7 @@ pub struct ExpertLoads {
 /// [`ExecutionError`] if the device fails while the results are read back.
 pub async fn expert_loads(model: &Model, tokens: &[u32]) -> Result<Vec<ExpertLoads>, ExecutionError> {
     let recorder = ActivationRecorder::new(&["*.chosen"]);
-    run_forward(model, tokens, recorder.clone());
+    forward_text(model, tokens, 1, recorder.clone());
     let mut layers = Vec::new();
     for (path, weights) in recorder.activations() {
         let Some(layer) = path.strip_suffix(".chosen") else { continue };

@@ -3,11 +3,9 @@
 //! The logit lens (nostalgebraist 2020, "interpreting GPT: the logit lens") applies the final norm and the output head to
 //! the residual stream x after each layer, as if no block followed: p = softmax(head(norm(x))).
 
-use crate::recorder::ActivationRecorder;
-use burn::tensor::{Device, ExecutionError, Int, Tensor, TensorData, activation::softmax};
-use kiln_models::{Model, Visibility};
-use kiln_nn::Context;
-use kiln_spec::{Direction, DocumentSpan, Layout};
+use crate::{forward::forward_text, recorder::ActivationRecorder};
+use burn::tensor::{ExecutionError, Tensor, activation::softmax};
+use kiln_models::Model;
 
 /// Attention weights of one head of one layer.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,7 +63,7 @@ pub struct AttentionReport {
 /// [`ExecutionError`] if the device fails while the results are read back.
 pub async fn inspect(model: &Model, tokens: &[u32]) -> Result<AttentionReport, ExecutionError> {
     let recorder = ActivationRecorder::new(&["*.weights", "embedding", "blocks.*.residual"]);
-    run_forward(model, tokens, recorder.clone());
+    forward_text(model, tokens, 1, recorder.clone());
     let predicts_tokens = model.config().head.pooling().is_none();
     let mut report = AttentionReport::default();
     for (path, value) in recorder.activations() {
@@ -76,32 +74,6 @@ pub async fn inspect(model: &Model, tokens: &[u32]) -> Result<AttentionReport, E
         }
     }
     Ok(report)
-}
-
-/// Forward pass over one row without gradients, with `recorder` as probe.
-pub(crate) fn run_forward(model: &Model, tokens: &[u32], recorder: ActivationRecorder) {
-    let device = model.device().without_autodiff();
-    let direction = match model.config().effective_visibility() {
-        Visibility::Bidirectional => Direction::Bidirectional,
-        // The text is no prompt, so that a prefix model has no bidirectional part.
-        Visibility::Causal | Visibility::Prefix => Direction::Causal,
-    };
-    let mut cx = Context::new(&one_document(tokens.len(), direction), &device);
-    cx.probe = Some(Box::new(recorder));
-    let encoder_layout = one_document(tokens.len(), Direction::Bidirectional);
-    model.encode(token_tensor(tokens, &device), &encoder_layout, &mut cx);
-    model.forward(token_tensor(tokens, &device), &mut cx);
-}
-
-/// Layout of one row with one document of `length` tokens.
-fn one_document(length: usize, direction: Direction) -> Layout {
-    Layout::packed(&[vec![DocumentSpan { length, start: 0, direction }]], length.max(1))
-}
-
-/// Token ids as a tensor `[1, T]`.
-fn token_tensor(tokens: &[u32], device: &Device) -> Tensor<2, Int> {
-    let ids: Vec<i32> = tokens.iter().map(|id| *id as i32).collect();
-    Tensor::from_data(TensorData::new(ids, [1, tokens.len()]), device)
 }
 
 /// Weights `[1, H, T, S]` of a layer as one map per head.

@@ -54,10 +54,12 @@
 
 pub mod edit;
 pub mod expert_loads;
+mod forward;
 pub mod inspect;
 pub mod recorder;
 
 pub use edit::{ActivationEdit, EditFn, PatchSet, ablate, patch};
 pub use expert_loads::{ExpertLoads, expert_loads};
+pub use forward::forward_text;
 pub use inspect::{AttentionMap, AttentionReport, LogitLensLayer, TopToken, inspect};
 pub use recorder::ActivationRecorder;
