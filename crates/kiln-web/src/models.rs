@@ -1,10 +1,10 @@
 //! Loaded models, and the calls `load`, `models`, `unload`.
 
 use crate::{Answer, Session, SessionError};
-use kiln_data::{ChatTemplate, TokenRole, file_set::read_json};
+use kiln_data::{ChatTemplate, file_set::read_json};
 use kiln_infer::PrefixCache;
 use kiln_models::WeightPrecision;
-use kiln_pretrained::{GenerationSettings, Pretrained, files::GENERATION_CONFIG_FILE, generation::stop_token_ids};
+use kiln_pretrained::{Pretrained, files::GENERATION_CONFIG_FILE, generation::stop_token_ids};
 use kiln_train::{
     TrainError,
     run::{CheckpointChoice, LoadedRun, RunCheckpoint, load_in},
@@ -133,19 +133,8 @@ fn checkpoint_choice(checkpoint: Option<&Value>) -> Result<CheckpointChoice, Ses
 /// The parts of a loaded run as those of a pretrained model.
 fn pretrained(paths: &RunPaths, loaded: LoadedRun) -> Result<Pretrained, TrainError> {
     let config_json = read_json(paths, GENERATION_CONFIG_FILE)?;
-    let mut stop_token_ids = stop_token_ids(&config_json);
-    let special_tokens = loaded.tokenizer.special_tokens();
-    // The run has learned to end its texts with the tokenizer's token, whatever the model it started from used.
-    if special_tokens.has_role(TokenRole::Eos) && !stop_token_ids.contains(&special_tokens.eos) {
-        stop_token_ids.push(special_tokens.eos);
-    }
-    let generation = GenerationSettings {
-        mode: loaded.generation_mode(),
-        stop_token_ids,
-        config_json,
-        config_file: paths.generation_config(),
-        context_length: None,
-    };
+    let stop_token_ids = stop_token_ids(&config_json);
+    let generation = loaded.generation_settings(stop_token_ids, config_json, paths.generation_config());
     let (chat_template, chat_template_error) = match ChatTemplate::from_files(paths) {
         Ok(template) => (template, None),
         Err(error) => (None, Some(error)),

@@ -5,8 +5,7 @@ use crate::{
     TrainError,
     run::{CheckpointChoice, LoadedRun, RunCheckpoint, split_checkpoint},
 };
-use kiln_data::TokenRole;
-use kiln_pretrained::{GenerationSettings, Pretrained, files::GENERATION_CONFIG_FILE};
+use kiln_pretrained::{Pretrained, files::GENERATION_CONFIG_FILE};
 use std::path::{Path, PathBuf};
 
 impl ModelSource {
@@ -55,19 +54,8 @@ impl ModelSource {
         loaded: LoadedRun,
         adapters: &[PathBuf],
     ) -> Result<Pretrained, TrainError> {
-        let mut stop_token_ids = self.stop_token_ids()?;
-        let special_tokens = loaded.tokenizer.special_tokens();
-        // The run has learned to end its texts with the tokenizer's token, whatever the model it started from used.
-        if special_tokens.has_role(TokenRole::Eos) && !stop_token_ids.contains(&special_tokens.eos) {
-            stop_token_ids.push(special_tokens.eos);
-        }
-        let generation = GenerationSettings {
-            mode: loaded.generation_mode(),
-            stop_token_ids,
-            config_json: self.generation_config()?,
-            config_file: folder.join(GENERATION_CONFIG_FILE),
-            context_length: None,
-        };
+        let config_file = folder.join(GENERATION_CONFIG_FILE);
+        let generation = loaded.generation_settings(self.stop_token_ids()?, self.generation_config()?, config_file);
         let (chat_template, chat_template_error) = match self.chat_template() {
             Ok(template) => (template, None),
             Err(TrainError::Data(error)) => (None, Some(error)),

@@ -12,10 +12,12 @@ use crate::{
     state_dict::values_from_tensors,
 };
 use burn::tensor::Device;
-use kiln_data::Tokenizer;
+use kiln_data::{TokenRole, Tokenizer};
 use kiln_infer::GenerationMode;
 use kiln_models::{Model, WeightPrecision, load_held_weights};
-use std::path::Path;
+use kiln_pretrained::GenerationSettings;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
 
 /// The trained model of a run, finished or not, with its tokenizer and recipe.
 pub struct LoadedRun {
@@ -41,6 +43,23 @@ impl LoadedRun {
     pub fn generation_mode(&self) -> GenerationMode {
         let objective = self.stage_config().objective.build();
         objective.generation_mode(self.model.config(), self.tokenizer.special_tokens())
+    }
+
+    /// The generation settings of the run, from those in the contents of `generation_config.json`, which was read from
+    /// `config_file`, with its `stop_token_ids`.
+    pub fn generation_settings(
+        &self,
+        mut stop_token_ids: Vec<u32>,
+        config_json: Option<Value>,
+        config_file: PathBuf,
+    ) -> GenerationSettings {
+        let special_tokens = self.tokenizer.special_tokens();
+        // The run has learned to end its texts with the tokenizer's token, whatever the model it started from used.
+        if special_tokens.has_role(TokenRole::Eos) && !stop_token_ids.contains(&special_tokens.eos) {
+            stop_token_ids.push(special_tokens.eos);
+        }
+        let mode = self.generation_mode();
+        GenerationSettings { mode, stop_token_ids, config_json, config_file, context_length: None }
     }
 }
 
