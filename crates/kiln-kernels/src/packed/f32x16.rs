@@ -1,8 +1,8 @@
 //! Sixteen 32-bit floats as one value: portable, AVX2, AVX-512 and WebAssembly (simd128) implementations of one trait.
 //!
 //! The products with packed rows are written once over [`F32x16`] and compiled for each instruction set by
-//! `dispatch_simd!`, which picks one at run time, and in WebAssembly at compile time. Sixteen is the group size of every block format here and one AVX-512
-//! register.
+//! `dispatch_simd!`, which picks one at run time, and in WebAssembly at compile time. Sixteen is the group size of every block
+//! format here and one AVX-512 register.
 //!
 //! AVX2 and AVX-512 fuse multiply and add (one rounding), the portable version and simd128 round twice. The sums have the same
 //! order everywhere, so AVX2 and AVX-512 give equal bits, and so do the other two.
