@@ -19,6 +19,7 @@ use crate::{
     request::{FinishReason, GenerateOutput, GenerateRequest, GeneratedToken},
     row::Row,
     rows::pad_rows,
+    token_probabilities::TokenProbabilities,
 };
 use burn::{module::Module, tensor::Tensor};
 use kiln_models::{Model, Visibility};
@@ -142,7 +143,9 @@ impl Generation {
         let mut tokens = Vec::new();
         for (row, logits) in active.into_iter().zip(logits.chunks_exact(vocab.max(1))) {
             let id = self.rows[row].sample(&self.request, row, self.step, logits)?;
-            tokens.extend(self.accept_token(row, id));
+            if self.accept_token(row, id) {
+                tokens.push(GeneratedToken { row, id, probabilities: self.probabilities(logits, id) });
+            }
         }
         self.step += 1;
         Ok((!tokens.is_empty() || self.is_running()).then_some(tokens))
@@ -200,14 +203,21 @@ impl Generation {
         self.rows.iter().any(|row| row.finish_reason.is_none())
     }
 
-    /// Records a sampled token and decides whether its row ends. `None` for a stop token.
-    fn accept_token(&mut self, row: usize, id: u32) -> Option<GeneratedToken> {
+    /// The probabilities of a token by the model's logits `[V]`, if the request asks for alternatives.
+    fn probabilities(&self, logits: &[f32], id: u32) -> Option<TokenProbabilities> {
+        let alternatives = self.request.alternatives;
+        if alternatives == 0 { None } else { TokenProbabilities::new(logits, id, alternatives) }
+    }
+
+    /// Records a sampled token and decides whether its row ends. Returns false for a stop token, which is not part of the
+    /// text.
+    fn accept_token(&mut self, row: usize, id: u32) -> bool {
         let max_positions = self.model.max_positions().unwrap_or(usize::MAX);
         let is_stop_token = self.request.stop_token_ids.contains(&id);
         let state = &mut self.rows[row];
         if is_stop_token {
             state.finish_reason = Some(FinishReason::Eos);
-            return None;
+            return false;
         }
         state.tokens.push(id);
         let length = state.tokens.len();
@@ -219,7 +229,7 @@ impl Generation {
         } else {
             None
         };
-        Some(GeneratedToken { row, id })
+        true
     }
 
     /// Processes the prompts of the computed rows and returns the hidden states of their last tokens, `[B, M]`.

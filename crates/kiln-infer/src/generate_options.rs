@@ -15,6 +15,9 @@ pub struct GenerateOptions {
     pub max_new_tokens: usize,
     /// Maximum number of tokens of prompt and continuation; `None` (default): no limit of its own.
     pub max_length: Option<usize>,
+    /// Number of most likely alternatives that are reported for each new token, with its own probability: see
+    /// [`TokenProbabilities`](crate::TokenProbabilities). 0 (default): no probabilities are computed.
+    pub alternatives: usize,
     /// Texts that end the continuation. They are not part of the text; their tokens are part of the ids. The text of a
     /// single special token stands for this token.
     pub stop: Vec<String>,
@@ -41,6 +44,7 @@ impl Default for GenerateOptions {
             processors: LogitsProcessors::default(),
             max_new_tokens: 256,
             max_length: None,
+            alternatives: 0,
             stop: Vec::new(),
             stop_token_ids: Vec::new(),
             decoder_start_token_id: None,

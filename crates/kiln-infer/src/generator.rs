@@ -6,7 +6,7 @@ use crate::{
     generate_options::GenerateOptions,
     prefix_cache::PrefixCache,
     request::{FinishReason, GenerateRequest},
-    row_text::RowText,
+    row_text::{RowText, TextToken},
     text_stream::TextStream,
 };
 use kiln_data::{StreamDecoder, TokenRole, Tokenizer, tokenizer::EncodeOptions};
@@ -24,12 +24,15 @@ pub struct Generator<'a> {
 }
 
 /// Continuation of a prompt.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct GeneratedText {
     /// Text after the prompt.
     pub text: String,
     /// Token ids of `text`, those of a stop text included.
     pub ids: Vec<u32>,
+    /// The tokens of `ids` with their texts and probabilities; empty if
+    /// [`alternatives`](GenerateOptions::alternatives) is 0.
+    pub tokens: Vec<TextToken>,
     /// Why the text ended.
     pub finish_reason: FinishReason,
 }
@@ -144,9 +147,10 @@ impl<'a> Generator<'a> {
         let mut texts = vec![String::new(); rows.len()];
         while let Some(tokens) = generation.next().await? {
             for token in tokens {
-                texts[token.row] += &rows[token.row].push(token.id)?;
-                if rows[token.row].is_stopped() {
-                    generation.end_row(token.row, FinishReason::StopText);
+                let row = token.row;
+                texts[row] += &rows[row].push(token)?;
+                if rows[row].is_stopped() {
+                    generation.end_row(row, FinishReason::StopText);
                 }
             }
         }
@@ -193,6 +197,7 @@ impl<'a> Generator<'a> {
             sampling: options.sampling.clone(),
             max_new_tokens: options.max_new_tokens,
             max_length: options.max_length,
+            alternatives: options.alternatives,
             stop_token_ids: self.stop_token_ids(options),
             prefill_chunk_size: options.prefill_chunk_size,
             cache_dtype: options.cache_dtype,
@@ -224,5 +229,6 @@ fn finish_text(text: String, mut rest: RowText, finish_reason: Option<FinishReas
         true => FinishReason::StopText,
         false => finish_reason.unwrap_or(FinishReason::MaxTokens),
     };
-    GeneratedText { text, ids: rest.ids().to_vec(), finish_reason }
+    let (ids, tokens) = rest.into_tokens();
+    GeneratedText { text, ids, tokens, finish_reason }
 }

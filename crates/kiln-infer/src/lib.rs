@@ -6,6 +6,7 @@
 //! | 2. options | [`GenerateOptions`] with [`Sampling`] and [`LogitsProcessors`] | temperature, top-p, penalties, stop texts; [`GenerateOptions::resolve`] applies a model's `generation_config.json` |
 //! | 3. text | [`Generator::generate`], [`Generator::stream`] → [`GeneratedText`], [`TextStream`] | continuations, at once or piece by piece |
 //! | 4. token ids | [`GenerateRequest`] → [`Generation`] → [`GeneratedToken`], [`GenerateOutput`] | batched decoding with a KV cache |
+//! | probabilities | [`GenerateOptions::alternatives`] → [`TextToken`], [`TokenProbabilities`] | each token's probability and the most likely alternatives |
 //! | 5. reuse | [`PrefixCache`] | the state after texts, for the next turn of a chat or other texts with the same beginning: `fork`, `select`, `append`, `truncate` |
 //! | infilling | [`Generator::infill`], [`InfillRequest`] → [`InfillOutput`] | filled blanks (`___`) of a masked language model |
 //! | embeddings | [`embed()`], [`SentenceEncoder`] | one vector per text |
@@ -65,6 +66,7 @@ pub mod sample;
 pub mod sentence_encoder;
 mod stop_scanner;
 pub mod text_stream;
+pub mod token_probabilities;
 pub mod tokenizer_checks;
 
 pub use embed::embed;
@@ -81,6 +83,8 @@ pub use kiln_pretrained::{GenerationMode, PromptFormat, generation::GenerationCo
 pub use prefix_cache::PrefixCache;
 pub use processors::{LogitsProcessors, TokenHistory};
 pub use request::{FinishReason, GenerateOutput, GenerateRequest, GeneratedToken};
+pub use row_text::TextToken;
 pub use sample::Sampling;
 pub use sentence_encoder::SentenceEncoder;
 pub use text_stream::TextStream;
+pub use token_probabilities::{Alternative, TokenProbabilities};

@@ -1,6 +1,8 @@
 //! Generation requests and results in token ids, and the checks of a request against a model.
 
-use crate::{error::GenerateError, processors::LogitsProcessors, sample::Sampling};
+use crate::{
+    error::GenerateError, processors::LogitsProcessors, sample::Sampling, token_probabilities::TokenProbabilities,
+};
 use kiln_kernels::{attention::paged::CacheDtype, exact::Arithmetic};
 use kiln_models::{Model, ModelConfig, Stack, Visibility};
 use kiln_spec::ValidationError;
@@ -19,6 +21,9 @@ pub struct GenerateRequest {
     /// Maximum number of tokens of prompt and continuation; of an encoder-decoder model, of start token and continuation.
     /// `None`: no limit besides `max_new_tokens` and the positions of the model.
     pub max_length: Option<usize>,
+    /// Number of most likely alternatives that are reported for each new token, with its own probability, in
+    /// [`GeneratedToken::probabilities`]. 0: no probabilities are computed.
+    pub alternatives: usize,
     /// Tokens that end a sequence. They are not part of the output.
     pub stop_token_ids: Vec<u32>,
     /// Maximum number of prompt tokens that are processed at once, to limit memory; `None`: all. Prompts with prefix
@@ -41,6 +46,7 @@ impl Default for GenerateRequest {
             sampling: Sampling::default(),
             max_new_tokens: usize::MAX,
             max_length: None,
+            alternatives: 0,
             stop_token_ids: Vec::new(),
             prefill_chunk_size: None,
             cache_dtype: CacheDtype::default(),
@@ -145,12 +151,15 @@ pub(crate) fn check_texts(texts: &[Vec<u32>], model: &Model) -> Result<(), Gener
 }
 
 /// New token of one row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct GeneratedToken {
     /// Index of the prompt that it continues.
     pub row: usize,
     /// Token id.
     pub id: u32,
+    /// Its probability and the most likely alternatives. `None` if the request asks for no alternatives, or if the model's
+    /// logits are not finite and [`LogitsProcessors::remove_invalid_values`] replaced them.
+    pub probabilities: Option<TokenProbabilities>,
 }
 
 /// Reason why a sequence ended.

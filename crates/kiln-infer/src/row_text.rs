@@ -1,8 +1,24 @@
 //! Text of one sequence: decoding of its tokens as they arrive, up to a stop text.
 
-use crate::{error::GenerateError, generate_options::GenerateOptions, stop_scanner::StopScanner};
+use crate::{
+    error::GenerateError, generate_options::GenerateOptions, request::GeneratedToken, stop_scanner::StopScanner,
+    token_probabilities::TokenProbabilities,
+};
 use kiln_data::{StreamDecoder, Tokenizer};
 use kiln_spec::ValidationError;
+
+/// Generated token with the text that it adds and its probability.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TextToken {
+    /// Token id.
+    pub id: u32,
+    /// Text that became certain with this token. The texts of all tokens concatenate to the whole text. Empty while the bytes
+    /// of a character are incomplete, or while the text may be the beginning of a stop text; the last token has the text
+    /// that was still open at the end.
+    pub text: String,
+    /// Its probability and the most likely alternatives.
+    pub probabilities: TokenProbabilities,
+}
 
 /// Text and ids of a continuation.
 pub(crate) struct RowText<'a> {
@@ -11,6 +27,8 @@ pub(crate) struct RowText<'a> {
     stop_scanner: StopScanner,
     stop_token_ids: Vec<u32>,
     ids: Vec<u32>,
+    /// Tokens with probabilities; empty if none are asked for.
+    tokens: Vec<TextToken>,
 }
 
 impl<'a> RowText<'a> {
@@ -40,14 +58,23 @@ impl<'a> RowText<'a> {
             }
         }
         let stop_scanner = StopScanner::new(&stop_texts);
-        Ok(Self { decoder: Some(decoder), stop_scanner, stop_token_ids, ids: Vec::new() })
+        Ok(Self { decoder: Some(decoder), stop_scanner, stop_token_ids, ids: Vec::new(), tokens: Vec::new() })
     }
 
     /// Adds a token and returns the text that is certain with it; empty after a stop text.
-    pub fn push(&mut self, id: u32) -> Result<String, GenerateError> {
+    pub fn push(&mut self, token: GeneratedToken) -> Result<String, GenerateError> {
+        let text = self.decode(token.id)?;
+        if let Some(probabilities) = token.probabilities {
+            self.tokens.push(TextToken { id: token.id, text: text.clone(), probabilities });
+        }
+        Ok(text)
+    }
+
+    /// Adds a token id and returns the text that is certain with it.
+    fn decode(&mut self, id: u32) -> Result<String, GenerateError> {
         self.ids.push(id);
         if self.stop_token_ids.contains(&id) {
-            return Ok(self.finish());
+            return Ok(self.decode_rest());
         }
         let piece = self.decoder.as_mut().map_or_else(|| Ok(String::new()), |decoder| decoder.push(id))?;
         let text = self.stop_scanner.push(&piece);
@@ -59,6 +86,15 @@ impl<'a> RowText<'a> {
 
     /// Ends the text and returns what was still open: the bytes of an incomplete character, the beginning of a stop text.
     pub fn finish(&mut self) -> String {
+        let rest = self.decode_rest();
+        if let Some(last) = self.tokens.last_mut() {
+            last.text += &rest;
+        }
+        rest
+    }
+
+    /// Ends the text and returns what was still open.
+    fn decode_rest(&mut self) -> String {
         let rest = self.decoder.take().map(StreamDecoder::finish).unwrap_or_default();
         self.stop_scanner.push(&rest) + &self.stop_scanner.finish()
     }
@@ -76,5 +112,15 @@ impl<'a> RowText<'a> {
     /// Token ids so far, those of a stop text included.
     pub fn ids(&self) -> &[u32] {
         &self.ids
+    }
+
+    /// Tokens so far with their probabilities, those of a stop text included; empty if no alternatives are asked for.
+    pub fn tokens(&self) -> &[TextToken] {
+        &self.tokens
+    }
+
+    /// Returns the token ids and the tokens with their probabilities.
+    pub fn into_tokens(self) -> (Vec<u32>, Vec<TextToken>) {
+        (self.ids, self.tokens)
     }
 }

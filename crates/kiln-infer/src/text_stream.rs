@@ -1,7 +1,11 @@
 //! Text that is generated piece by piece.
 
 use crate::{
-    error::GenerateError, generate::Generation, prefix_cache::PrefixCache, request::FinishReason, row_text::RowText,
+    error::GenerateError,
+    generate::Generation,
+    prefix_cache::PrefixCache,
+    request::FinishReason,
+    row_text::{RowText, TextToken},
 };
 
 /// Text that is generated piece by piece.
@@ -27,7 +31,7 @@ impl TextStream<'_> {
             self.end_if_stopped();
             return Ok((!rest.is_empty()).then_some(rest));
         };
-        let piece = tokens.iter().map(|token| self.text.push(token.id)).collect::<Result<String, _>>()?;
+        let piece = tokens.into_iter().map(|token| self.text.push(token)).collect::<Result<String, _>>()?;
         self.end_if_stopped();
         Ok(Some(piece))
     }
@@ -42,6 +46,12 @@ impl TextStream<'_> {
     /// Returns the new token ids so far, those of a stop text included.
     pub fn ids(&self) -> &[u32] {
         self.text.ids()
+    }
+
+    /// Returns the new tokens so far with their texts and probabilities, those of a stop text included; empty if
+    /// [`alternatives`](crate::GenerateOptions::alternatives) is 0.
+    pub fn tokens(&self) -> &[TextToken] {
+        self.text.tokens()
     }
 
     /// Returns the prefix cache for [`Generator::stream_with_cache`](crate::Generator::stream_with_cache), see

@@ -2,6 +2,7 @@
 
 mod continuations;
 mod generate;
+mod probabilities;
 mod sentence;
 mod settings;
 mod text;

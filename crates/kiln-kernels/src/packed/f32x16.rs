@@ -1,14 +1,23 @@
-//! Sixteen 32-bit floats as one value: portable, AVX2 and AVX-512 implementations of one trait.
+//! Sixteen 32-bit floats as one value: portable, AVX2, AVX-512 and WebAssembly (simd128) implementations of one trait.
 //!
 //! The products with packed rows are written once over [`F32x16`] and compiled for each instruction set by
-//! `dispatch_simd!`, which picks one at run time. Sixteen is the group size of every block format here and one AVX-512
+//! `dispatch_simd!`, which picks one at run time, and in WebAssembly at compile time. Sixteen is the group size of every block format here and one AVX-512
 //! register.
 //!
-//! AVX2 and AVX-512 fuse multiply and add (one rounding), the portable version rounds twice. The sums have the same order
-//! everywhere, so AVX2 and AVX-512 give equal bits.
+//! AVX2 and AVX-512 fuse multiply and add (one rounding), the portable version and simd128 round twice. The sums have the same
+//! order everywhere, so AVX2 and AVX-512 give equal bits, and so do the other two.
 
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod simd128;
 #[cfg(target_arch = "x86_64")]
 mod x86;
+
+/// The implementation that every machine of the target has.
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
+pub type Baseline = Portable;
+/// The implementation that every machine of the target has.
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+pub type Baseline = simd128::Simd128;
 
 #[cfg(target_arch = "x86_64")]
 pub use x86::{Avx2, Avx512};
@@ -92,10 +101,12 @@ pub unsafe trait F32x16: Copy {
 }
 
 /// Implementation in plain Rust, for every machine.
+#[cfg(any(test, not(all(target_arch = "wasm32", target_feature = "simd128"))))]
 #[derive(Clone, Copy)]
 pub struct Portable([f32; 16]);
 
 // SAFETY: plain Rust runs on every machine.
+#[cfg(any(test, not(all(target_arch = "wasm32", target_feature = "simd128"))))]
 #[allow(unsafe_code)]
 unsafe impl F32x16 for Portable {
     type Bytes = [u8; 16];
@@ -183,7 +194,7 @@ macro_rules! dispatch_simd {
                 };
             }
         }
-        $call::<$($Format,)? $crate::packed::f32x16::Portable>($($arg),*);
+        $call::<$($Format,)? $crate::packed::f32x16::Baseline>($($arg),*);
     }};
 }
 
@@ -222,6 +233,61 @@ mod tests {
             #[allow(unsafe_code)]
             unsafe {
                 run(rows, out);
+            }
+        }
+    }
+
+    /// Every operation except the fused one, on sixteen bytes and on sixteen 16-bit numbers: 16 lanes a result.
+    #[inline(always)]
+    fn operations<const N: usize, S: F32x16>(bytes: &[u8; 16], halves: &[u8; 32], out: &mut [[f32; 16]; OPERATIONS]) {
+        let loaded = S::load_bytes(bytes);
+        let mut results = [S::splat(0.0); OPERATIONS];
+        results[0] = S::from_u8(loaded);
+        results[1] = S::from_i8(loaded);
+        results[2] = S::load_f16(halves);
+        results[3] = S::load_bf16(halves);
+        results[4] = S::splat(S::f16_to_f32([halves[0], halves[1]]));
+        results[5] = S::from_u8(S::spread_bits([bytes[0], bytes[1]]));
+        results[6] = S::from_i8(S::look_up(&TABLE, S::shr_and(loaded, 4, 15)));
+        results[7] = results[1].sub(32.0);
+        for by in 0..8 {
+            results[8 + by as usize] = S::from_u8(S::shr_and(loaded, by, 0x5d));
+            results[16 + by as usize] = S::from_u8(S::or_shl(S::shr_and(loaded, by, 3), loaded, by));
+        }
+        for (out, result) in out.iter_mut().zip(results) {
+            result.store(out);
+        }
+    }
+
+    const OPERATIONS: usize = 24;
+    const TABLE: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+
+    /// The operations by the instructions of the machine.
+    fn dispatched_operations(bytes: &[u8; 16], halves: &[u8; 32], out: &mut [[f32; 16]; OPERATIONS]) {
+        const N: usize = 0;
+        dispatch_simd!(operations::<N>(bytes: &[u8; 16], halves: &[u8; 32], out: &mut [[f32; 16]; OPERATIONS]))
+    }
+
+    /// Equal floats, where all NaNs are equal.
+    fn same_bits(a: f32, b: f32) -> bool {
+        a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan()
+    }
+
+    #[test]
+    fn operations_are_those_of_plain_rust() {
+        // 4096 times sixteen numbers: every half-precision and every bfloat16 number, and every byte.
+        for first in (0..=u16::MAX).step_by(16) {
+            let mut halves = [0; 32];
+            for (i, half) in halves.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+                *half = (first + i as u16).to_le_bytes();
+            }
+            let bytes: [u8; 16] = std::array::from_fn(|i| ((usize::from(first) * 7 + 89 * i) >> (i % 3)) as u8);
+            let (mut machine, mut plain) = ([[0.0; 16]; OPERATIONS], [[0.0; 16]; OPERATIONS]);
+            dispatched_operations(&bytes, &halves, &mut machine);
+            operations::<0, Portable>(&bytes, &halves, &mut plain);
+            for (operation, (machine, plain)) in machine.iter().zip(&plain).enumerate() {
+                let is_same = machine.iter().zip(plain).all(|(a, b)| same_bits(*a, *b));
+                assert!(is_same, "operation {operation} from {first}: {machine:?} {plain:?}");
             }
         }
     }

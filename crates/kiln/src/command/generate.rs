@@ -14,7 +14,8 @@
 //! (--max-length reached or no positions left) or `stop` (a text of --stop). `ids` has the tokens of a text of --stop,
 //! `text` has not. The time of the first token is that of the prompt (prefill); a speed without tokens is null. With `___`,
 //! `text` is the whole text, `blanks` has the parts that were filled in, `stopped_by` is `blanks`, and the numbers of prompt
-//! tokens, prefill and decoding are null.
+//! tokens, prefill and decoding are null. `--alternatives N` adds `"tokens"`, one object for each id: `{"id","text",
+//! "probability","alternatives":[{"id","text","probability"}]}`.
 
 use super::{
     device_args::{ArithmeticArgs, DeviceArgs, DtypeArgs},
@@ -24,11 +25,13 @@ use super::{
     output::{CommandOutput, print_chunk},
     tokenizer::warn_unencodable,
 };
+use kiln_data::Tokenizer;
 use kiln_infer::{
-    BLANK, FinishReason, GenerateOptions, GenerationMode, Generator, InfillOptions, TextStream, block_on,
+    Alternative, BLANK, FinishReason, GenerateOptions, GenerationMode, Generator, InfillOptions, TextStream, TextToken,
+    block_on,
 };
 use kiln_kernels::exact::Arithmetic;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 /// Arguments of `kiln generate`.
@@ -46,6 +49,9 @@ pub struct Args {
     /// Fill in all mask tokens in one forward pass. Default: one at a time, the most confident first.
     #[arg(long, alias = "at-once")]
     parallel: bool,
+    /// Number of most likely tokens to list for each new token, with their probabilities. Needs `--json`.
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, hide_short_help = true)]
+    alternatives: usize,
     #[command(flatten)]
     device: DeviceArgs,
     #[command(flatten)]
@@ -66,14 +72,21 @@ pub fn run(args: &Args, json: bool) -> Result<CommandOutput, CliError> {
     warn_unencodable(&loaded.tokenizer, &args.prompt);
     let generator = Generator::new(&loaded.model, &loaded.tokenizer)?.with_mode(loaded.generation.mode);
     let GenerationMode { generates, infills } = generator.mode();
-    if infills.is_some() && (generates.is_none() || args.prompt.contains(BLANK)) {
+    let is_infill = infills.is_some() && (generates.is_none() || args.prompt.contains(BLANK));
+    if args.alternatives > 0 && (is_infill || !json) {
+        let reason = if is_infill { "the model fills in `___`" } else { "alternatives are printed with --json only" };
+        log::warn!("--alternatives has no effect: {reason}");
+    }
+    if is_infill {
         return infill(args, &generator, arithmetic);
     }
     if args.parallel || args.mask_length != 1 {
         log::warn!("--parallel and --mask-length have no effect: the model continues the prompt and fills in no `___`");
     }
     let prompt = generator.encode_prompt(&args.prompt)?;
-    let options = args.generation.resolve(GenerateOptions { arithmetic, ..GenerateOptions::default() }, &loaded)?;
+    let alternatives = if json { args.alternatives } else { 0 };
+    let defaults = GenerateOptions { arithmetic, alternatives, ..GenerateOptions::default() };
+    let options = args.generation.resolve(defaults, &loaded)?;
     let options = options.within_context(prompt.len(), &args.generation.settings(), &loaded.generation);
     generate_stream(args, &generator, prompt, &options, json)
 }
@@ -120,7 +133,7 @@ fn generate_stream(
     let (text, prefill, total) = read_stream(&mut stream, json)?;
     print_unless(json, "\n")?;
     let num_tokens = stream.ids().len();
-    let json = json!({
+    let mut json = json!({
         "prompt": args.prompt,
         "text": text,
         "ids": stream.ids(),
@@ -130,7 +143,28 @@ fn generate_stream(
         "tokens_per_second": per_second(num_tokens, total),
         "stopped_by": stream.finish_reason().map(FinishReason::name),
     });
+    if options.alternatives > 0 {
+        json["tokens"] = stream.tokens().iter().map(|token| token_json(token, generator.tokenizer())).collect();
+    }
     Ok(CommandOutput::new(json, ""))
+}
+
+/// A token with its text, its probability and its alternatives. The text of an alternative is that of its bytes alone; a
+/// special token has its name.
+fn token_json(token: &TextToken, tokenizer: &Tokenizer) -> Value {
+    let alternative = |token: &Alternative| {
+        let text = match tokenizer.is_special(token.id) {
+            true => tokenizer.id_to_token(token.id),
+            false => String::from_utf8_lossy(tokenizer.token_bytes(token.id)).into_owned(),
+        };
+        json!({ "id": token.id, "text": text, "probability": token.probability() })
+    };
+    json!({
+        "id": token.id,
+        "text": token.text,
+        "probability": token.probabilities.probability(),
+        "alternatives": token.probabilities.alternatives.iter().map(alternative).collect::<Value>(),
+    })
 }
 
 /// Reads a text to its end and prints it. Returns the text, the time to the first token, and the whole time.

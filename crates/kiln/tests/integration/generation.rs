@@ -89,6 +89,29 @@ fn json_has_the_speeds_of_prompt_and_text() {
 }
 
 #[test]
+fn alternatives_list_the_probabilities_of_each_token() {
+    let home = home_with("llama", Some(json!({ "max_new_tokens": 5, "eos_token_id": 9999, "do_sample": false })));
+    let plain = output(home.path(), &[]);
+    let json = output(home.path(), &["--alternatives", "3"]);
+    assert!(plain.get("tokens").is_none());
+    assert_eq!((&json["ids"], &json["text"]), (&plain["ids"], &plain["text"]));
+    let tokens = json["tokens"].as_array().unwrap();
+    let ids: Vec<&Value> = tokens.iter().map(|token| &token["id"]).collect();
+    assert_eq!(json!(ids), json["ids"]);
+    let texts: String = tokens.iter().map(|token| token["text"].as_str().unwrap()).collect();
+    assert_eq!(json!(texts), json["text"]);
+    for token in tokens {
+        let alternatives = token["alternatives"].as_array().unwrap();
+        assert_eq!((alternatives.len(), &alternatives[0]["id"]), (3, &token["id"]));
+        assert_eq!(alternatives[0]["probability"], token["probability"]);
+        let total: f64 = alternatives.iter().map(|token| token["probability"].as_f64().unwrap()).sum();
+        assert!(total > 0.0 && total < 1.0 && alternatives.iter().all(|token| token["text"] != ""), "{json}");
+    }
+    let words = run_kiln(home.path(), &["generate", "model", "--prompt", PROMPT, "--alternatives", "3"]);
+    assert!(words.expect_success().stderr.contains("--alternatives has no effect"));
+}
+
+#[test]
 fn a_stop_text_ends_the_text_and_is_not_shown() {
     let home = home_with("llama", Some(json!({ "max_new_tokens": 14, "eos_token_id": 9999 })));
     let here = home.path();
