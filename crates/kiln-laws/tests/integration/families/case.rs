@@ -50,6 +50,8 @@ pub const DECODERS: [&str; 63] = [
     "gptj-whole",
     "smollm3-nope",
     "smollm3-untied",
+    "diffllama-grouped",
+    "diffllama-tied",
     "qwen3_moe-mixed",
     "qwen3_moe-plain",
     "falcon-grouped",
