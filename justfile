@@ -51,6 +51,20 @@ examples *NAMES="train objective fine_tune encoder retrieval compare_attention":
 wasm:
     bash tools/check-wasm.sh
 
+# Build the pages for the browser into a folder (docs/web.md). More arguments go to tools/build-web.sh.
+web OUT="target/web" *ARGS:
+    bash tools/build-web.sh {{ARGS}} {{OUT}}
+
+# Build the pages for the CPU and drive them in headless Chromium. Arguments go to tools/web/drive.mjs.
+web-test *ARGS: web
+    cargo build --release --bin kiln
+    bash tools/web/test.sh target/web "${CARGO_TARGET_DIR:-target}/release/kiln" {{ARGS}}
+
+# Build the pages with WebGPU and drive them in headless Chromium with WebGPU in software. Takes half an hour when it is cold.
+web-full *ARGS: (web "target/web" "--wgpu")
+    cargo build --release --bin kiln
+    bash tools/web/test.sh target/web "${CARGO_TARGET_DIR:-target}/release/kiln" --device webgpu {{ARGS}}
+
 # Write new golden losses and generated documentation, after an intended change.
 bless:
     KILN_BLESS=1 cargo test --release -p kiln-laws -- golden docs::

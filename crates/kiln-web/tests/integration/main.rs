@@ -1,0 +1,7 @@
+//! A session, natively: the same calls as in a browser.
+
+mod catalog;
+mod page;
+mod refusals;
+mod text;
+mod training;

@@ -1,0 +1,50 @@
+// A static web server and headless Chromium, for the drivers of the pages.
+import { createReadStream, statSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { createRequire } from 'node:module';
+import { extname, join, normalize } from 'node:path';
+
+const TYPES = {
+  '.css': 'text/css',
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript',
+  '.json': 'application/json',
+  '.svg': 'image/svg+xml',
+  '.wasm': 'application/wasm',
+};
+
+/** Serves a folder on a free port: `{ url, close }`. */
+export async function serve(folder) {
+  const server = createServer((request, response) => {
+    const path = normalize(decodeURIComponent(new URL(request.url, 'http://localhost').pathname));
+    const file = join(folder, path.endsWith('/') ? `${path}index.html` : path);
+    const found = statSync(file, { throwIfNoEntry: false });
+    if (!found?.isFile()) {
+      response.writeHead(404).end();
+      return;
+    }
+    response.writeHead(200, { 'content-type': TYPES[extname(file)] ?? 'application/octet-stream', 'content-length': found.size });
+    if (request.method === 'HEAD') response.end();
+    else createReadStream(file).pipe(response);
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return { url: `http://127.0.0.1:${server.address().port}`, close: () => server.close() };
+}
+
+/** Debian's Chromium, or that of $CHROMIUM; with the device `webgpu`, in software. */
+export function openBrowser(device = 'cpu') {
+  const require = createRequire(join(process.env.KILN_NODE_MODULES ?? '.', 'package.json'));
+  const { chromium } = require('playwright-core');
+  const webgpu = [
+    '--enable-unsafe-webgpu',
+    '--use-webgpu-adapter=swiftshader',
+    '--use-vulkan=swiftshader',
+    '--use-angle=vulkan',
+    '--enable-features=Vulkan,VulkanFromANGLE,DefaultANGLEVulkan',
+  ];
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    headless: true,
+    args: ['--headless=new', '--no-sandbox', ...(device === 'webgpu' ? webgpu : [])],
+  });
+}
