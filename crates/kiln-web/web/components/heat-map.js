@@ -19,7 +19,8 @@ export class HeatMap {
   constructor(options) {
     this.options = options;
     this.canvas = h("canvas", { tabindex: "0", role: "img", "aria-label": options.label, on: {
-      pointermove: event => this.#read(this.#under(event)), pointerleave: () => this.#read(null),
+      pointermove: event => this.#read(this.#under(event)), pointerdown: event => this.#read(this.#under(event)),
+      pointerleave: event => { if (event.pointerType === "mouse") this.#read(null); },
       click: event => this.#choose(this.#under(event)), keydown: event => this.#key(event),
       focus: () => this.#read(this.#data && this.#cell), blur: () => this.#read(null),
     } });

@@ -17,7 +17,7 @@ export class LineChart {
     this.options = { height: 240, unit: "plain", range: null, note: "", empty: "No values yet.", ...options };
     this.legend = h("ul", { class: "legend" });
     this.frame = h("div", { class: "frame", tabindex: "0", role: "img", style: { height: `${this.options.height}px` }, on: {
-      pointermove: event => this.#point(event), pointerdown: event => this.#point(event), pointerleave: () => this.#clear(),
+      pointermove: event => this.#point(event), pointerdown: event => this.#point(event), pointerleave: event => { if (event.pointerType === "mouse") this.#clear(); },
       blur: () => this.#clear(), keydown: event => this.#key(event),
     } });
     this.live = h("div", { class: "sr", "aria-live": "polite" });
