@@ -1,6 +1,6 @@
 //! Kiln in a web page: a [`Session`] that trains, opens, generates with and shows models, without files or threads.
 //!
-//! A page sends a [`Call`] by name and gets an [`Answer`]: a JSON value, and arrays beside it. While a call runs, the session
+//! A page sends a [`Call`] by name and gets an [`Answer`]: a JSON value, and arrays apart from it. While a call runs, the session
 //! sends events through its [`Host`], and takes other calls between training steps and between tokens. `docs/web.md` lists the
 //! calls with their arguments.
 //!

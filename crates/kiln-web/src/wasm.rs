@@ -76,7 +76,7 @@ pub async fn open_session(device: String, worker: Worker, files: js_sys::Array) 
 
 /// Facts about the module as JSON: `{"version","simd","webgpu"}`.
 #[wasm_bindgen]
-pub fn about() -> String {
+pub fn description() -> String {
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "simd": cfg!(target_feature = "simd128"),

@@ -79,7 +79,7 @@ async function open(wanted) {
     session = await module.openSession(device, host, files);
   }
   moduleMemory = memory;
-  return { device, reason, ...JSON.parse(module.about()), storage: { saved: store.message === null, message: store.message } };
+  return { device, reason, ...JSON.parse(module.description()), storage: { saved: store.message === null, message: store.message } };
 }
 
 /** The device that can be used, and why it is not WebGPU. */

@@ -168,7 +168,7 @@ impl ScoreFunction for DifferentialScore {
         let [first, second] = halves(out);
         let difference = first - second * self.lambda().unsqueeze();
         let [b, pairs, t, width] = difference.dims();
-        let ones = Tensor::ones([width], &difference.device());
+        let ones = Tensor::ones([width], (&difference.device(), difference.dtype()));
         let weight = self.norm.as_ref().map_or(ones, |norm| norm.val()) * (1.0 - self.lambda_init);
         rms_norm(difference.reshape([b * pairs, t, width]), weight, self.eps).reshape([b, pairs, t, width])
     }
