@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-crates=(-p kiln-spec -p kiln-kernels -p kiln-nn -p kiln-models -p kiln-data -p kiln-infer -p kiln-peft -p kiln-pretrained -p kiln-train -p kiln-interpret)
+crates=(-p kiln-spec -p kiln-kernels -p kiln-nn -p kiln-models -p kiln-data -p kiln-infer -p kiln-peft -p kiln-pretrained -p kiln-train -p kiln-interpret -p kiln)
 target=wasm32-unknown-unknown
 packages=(rustc-web cargo-web rust-web-src)
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}-wasm"

@@ -58,6 +58,7 @@ MODEL_TYPES = {
     "gpt_neox": LLAMA,
     "phi": LLAMA,
     "smollm3": LLAMA,
+    "diffllama": LLAMA | dict(num_key_value_heads=2),
     "qwen3_moe": LLAMA,
     "deepseek_v3": LLAMA | dict(num_key_value_heads=2, q_lora_rank=8, kv_lora_rank=8, qk_rope_head_dim=4, qk_nope_head_dim=4,
                                 v_head_dim=4, n_routed_experts=4, num_experts_per_tok=2, n_group=2, topk_group=1,

@@ -87,6 +87,7 @@ pub(crate) fn build_blocks(config: &ModelConfig, init: &mut Initializer) -> Vec<
     let numbered = expanded.enumerate();
     init.sublayer = 0;
     let build = |(i, block): (usize, &BlockConfig)| {
+        init.block = i;
         init.scope(format!("blocks.{i}"), |init| Block::init(block, &config.residual_streams, &context, init))
     };
     numbered.map(build).collect()

@@ -53,6 +53,8 @@ pub struct Initializer {
     /// Factor of the standard deviation of the last matrix of each residual branch: 1/√(number of branches) (GPT-2). The
     /// model sets it; 1 by default.
     pub residual_scale: f64,
+    /// Number of the block that is built, within its stack. The model sets it.
+    pub block: usize,
     /// Number of the sublayer that is built, within its stack. The model sets it.
     pub sublayer: usize,
     /// What attention layers publish and read of each other, by path. The model sets it; a layer without an entry does neither.
@@ -80,6 +82,7 @@ impl Initializer {
             base_weights: None,
             shared: BTreeMap::new(),
             residual_scale: 1.0,
+            block: 0,
             sublayer: 0,
             layer_links: BTreeMap::new(),
         }

@@ -86,6 +86,7 @@
 //! | [`train`] | objectives, optimizers, schedules, recipes, runs, checkpoints |
 //! | [`interpret`] | attention maps, logit lens, activation recording and patching |
 //! | [`variants`] | all interchangeable components with their cards |
+//! | [`recipes`] | the built-in recipes |
 //! | [`page`] | HTML reports |
 //! | `command` | the command `kiln` (feature `cli`) |
 //!
@@ -93,10 +94,13 @@
 //!
 //! | feature | effect |
 //! |---|---|
-//! | `cli` (default) | the command `kiln`, with clap, indicatif, miette, xz and others |
+//! | `files` (default) | data, model folders and runs in the file system |
+//! | `hub` (default) | models of the Hugging Face hub; turns on `files` |
+//! | `cli` (default) | the command `kiln`, with clap, indicatif, miette, xz and others; turns on `hub` |
 //! | `ndarray`, `wgpu`, `vulkan`, `metal`, `cuda`, `rocm` | devices besides the CPU backend flex |
 //!
-//! A library user writes `kiln = { version = "0.1", default-features = false }`.
+//! A library user writes `kiln = { version = "0.1", default-features = false, features = ["hub"] }`. Without any feature the
+//! crate reads data, models and runs from memory, and compiles for wasm32.
 #![forbid(unsafe_code)]
 
 pub use kiln_data as data;
@@ -113,12 +117,14 @@ pub mod pretrained {
     //! Pretrained models (the crate `kiln-pretrained`), and [`ModelSource`], which opens run folders too.
 
     pub use kiln_pretrained::*;
+    #[cfg(feature = "files")]
     pub use kiln_train::pretrained::{ModelSource, SourceModel, load, run_origin};
 }
 
 #[cfg(feature = "cli")]
 pub mod command;
 pub mod page;
+pub mod recipes;
 pub mod variants;
 
 /// The types that most programs need: `use kiln::prelude::*`.

@@ -25,6 +25,7 @@ use kiln_nn::{
 use kiln_peft::AdapterConfig;
 use kiln_spec::{Card, Pattern, VariantFamily, card::ALL_LAWS};
 use kiln_train::{ObjectiveConfig, optimizer::OptimizerConfig, schedule::ScheduleConfig};
+use serde_json::{Map, Value, json};
 
 /// All families: first the components of models, then those of training.
 pub const FAMILIES: &[VariantFamily] = &[
@@ -83,6 +84,32 @@ pub const CARD_COLUMNS: [&str; 7] = ["name", "paper", "causal", "state", "time",
 pub fn card_row(card: &Card) -> [&'static str; 7] {
     let kernel = card.kernel.map_or("", |kernel| kernel.label());
     [card.name, card.paper, card.causality.label(), card.state, card.time, kernel, card.incompatible_with]
+}
+
+/// One row for each card of the families: the name of the family, and the cells of [`card_row`].
+pub(crate) fn card_rows<'a>(
+    families: impl IntoIterator<Item = &'a VariantFamily>,
+) -> impl Iterator<Item = Vec<&'static str>> {
+    let with_family =
+        |family: &'a VariantFamily| family.cards.iter().map(move |card| [&[family.name], &card_row(card)[..]].concat());
+    families.into_iter().flat_map(with_family)
+}
+
+/// The cards of families as JSON, as `kiln variants --json` prints them:
+/// `{"variants":[{"family","name","paper","causal","state","time","kernel","refuses"}]}`.
+///
+/// ```
+/// let json = kiln::variants::to_json(kiln::variants::FAMILIES);
+/// assert!(json["variants"].as_array().unwrap().iter().any(|card| card["name"] == "window"));
+/// ```
+pub fn to_json<'a>(families: impl IntoIterator<Item = &'a VariantFamily>) -> Value {
+    let keys = [&["family"], &CARD_COLUMNS[..]].concat();
+    let object = |row: Vec<&'static str>| {
+        let pairs = keys.iter().zip(row).map(|(key, cell)| ((*key).to_owned(), cell.into()));
+        Value::Object(pairs.collect::<Map<_, _>>())
+    };
+    let variants: Vec<Value> = card_rows(families).map(object).collect();
+    json!({ "variants": variants })
 }
 
 /// The tables of all families as Markdown, with the exemptions of each card below its table.

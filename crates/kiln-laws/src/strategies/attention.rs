@@ -6,7 +6,7 @@ use kiln_nn::{
     part::attention::{
         AttentionConfig, AttentionSource, LatentProjectionConfig, MultiHeadProjectionConfig, ProjectionConfig,
         QueryKeyNormConfig, QueryKeyNormScope, SegmentsConfig,
-        score::{ScoreConfig, SigmoidConfig, SoftmaxConfig, TalkingHeadsConfig, TopKConfig},
+        score::{DifferentialConfig, ScoreConfig, SigmoidConfig, SoftmaxConfig, TalkingHeadsConfig, TopKConfig},
     },
     position::{
         AlibiConfig, CopeConfig, LearnedPositionConfig, PositionConfig, RelativeBiasConfig, RotaryEmbeddingConfig,
@@ -134,7 +134,7 @@ fn latent() -> BoxedStrategy<ProjectionConfig> {
         .boxed()
 }
 
-/// Softmax with softcap, temperature and sink, sigmoid with and without a bias, top-k, or talking heads.
+/// Softmax with softcap, temperature and sink, sigmoid with and without a bias, top-k, talking heads, or differential.
 pub fn score() -> BoxedStrategy<ScoreConfig> {
     let softmax = (option::weighted(0.3, 0.5f64..5.0), select(vec![1.0, 0.7]), any::<bool>());
     prop_oneof![
@@ -144,8 +144,18 @@ pub fn score() -> BoxedStrategy<ScoreConfig> {
         2 => option::of(-3.0f64..1.0).prop_map(|bias| ScoreConfig::Sigmoid(SigmoidConfig { bias })),
         1 => (1usize..6).prop_map(|k| ScoreConfig::TopK(TopKConfig { k })),
         1 => Just(ScoreConfig::TalkingHeads(TalkingHeadsConfig {})),
+        2 => differential().prop_map(ScoreConfig::Differential),
     ]
     .boxed()
+}
+
+/// Differential attention with λ_init of the layer or its own, and with and without a weight of the norm.
+fn differential() -> impl Strategy<Value = DifferentialConfig> {
+    (option::of(0.0f64..0.9), any::<bool>()).prop_map(|(lambda_init, norm_weight)| DifferentialConfig {
+        lambda_init,
+        norm_weight,
+        ..DifferentialConfig::default()
+    })
 }
 
 /// Attention of any projection, pattern and score, with the positions of the stack or its own, and with or without a
@@ -170,14 +180,30 @@ pub fn attention() -> BoxedStrategy<AttentionConfig> {
         .boxed()
 }
 
-/// The attention without a prefix that its scores can't be computed apart for, and without positions that read the queries of a
-/// latent projection.
+/// The attention without a prefix that its scores can't be computed apart for, without positions that read the queries of a
+/// latent projection, and with pairs of heads if its scores need them.
 fn legal(mut config: AttentionConfig) -> AttentionConfig {
     if !config.score.merges_key_sets() {
         config.source = AttentionSource::default();
     }
     let is_latent = matches!(config.projection, ProjectionConfig::Latent(_));
     config.position = config.position.filter(|position| !(is_latent && position.reads_queries()));
+    if matches!(config.score, ScoreConfig::Differential(_)) { with_pairs(config) } else { config }
+}
+
+/// The attention with an even number of key-value heads; a latent one with softmax.
+fn with_pairs(mut config: AttentionConfig) -> AttentionConfig {
+    match &mut config.projection {
+        ProjectionConfig::Heads(heads) => {
+            let kv_heads = heads.kv_heads.unwrap_or(heads.heads);
+            heads.heads *= 1 + kv_heads % 2;
+            heads.kv_heads = Some(kv_heads * (1 + kv_heads % 2));
+        }
+        ProjectionConfig::Latent(_) => config.score = ScoreConfig::default(),
+    }
+    if let Some(PositionConfig::Shaw(shaw)) = &mut config.position {
+        shaw.values &= !matches!(config.score, ScoreConfig::Differential(_));
+    }
     config
 }
 

@@ -9,7 +9,7 @@ use kiln_nn::{
     depth::TokenCoverage,
     part::{
         PartConfig,
-        attention::{AttentionConfig, AttentionSource, ProjectionConfig, SharedSourceConfig},
+        attention::{AttentionConfig, AttentionSource, SharedSourceConfig},
     },
     position::PositionConfig,
 };
@@ -129,18 +129,12 @@ impl ModelConfig {
         let source = find_source(layers, reader, shared, &path)?;
         self.check_shapes(&layers[source], &layers[reader], &path)?;
         self.check_positions(&layers[source], &layers[reader], &path)?;
+        check_values(&layers[source], &layers[reader], &path)?;
         let policy = check_cached_keys(&layers[source], &layers[reader], &path)?;
         check_depth_rules(&layers[source], &layers[reader])?;
         links[source].publishes_key_value = Some(source);
         links[reader].reads_key_value = Some(KeyValueLink { layer: source, policy });
         Ok(())
-    }
-
-    /// Number and width of the key-value heads of a layer; `None` for another projection than `heads`.
-    fn key_value_heads(&self, layer: &AttentionLayer) -> Option<[usize; 2]> {
-        let ProjectionConfig::Heads(heads) = &layer.config.projection else { return None };
-        let width = heads.head_dim.unwrap_or(self.hidden / heads.heads.max(1));
-        Some([heads.kv_heads.unwrap_or(heads.heads), width])
     }
 
     /// Checks that source and reader have the same key-value heads.
@@ -154,7 +148,7 @@ impl ModelConfig {
             Some([heads, width]) => format!("{heads} key-value heads of {width}"),
             None => "latent keys and values".into(),
         };
-        let [from, to] = [source, reader].map(|layer| self.key_value_heads(layer));
+        let [from, to] = [source, reader].map(|layer| layer.config.projection.key_value_heads(self.hidden));
         if from == to && from.is_some() {
             return Ok(());
         }
@@ -182,6 +176,16 @@ impl ModelConfig {
         );
         Err(ValidationError::new(path, reason).with_suggestion("give both layers the same `position`"))
     }
+}
+
+/// Checks that the score functions of source and reader have the same form of values.
+fn check_values(source: &AttentionLayer, reader: &AttentionLayer, path: &str) -> Result<(), ValidationError> {
+    let [from, to] = [source, reader].map(|layer| &layer.config.score);
+    if from.values_per_head() == to.values_per_head() {
+        return Ok(());
+    }
+    let reason = format!("{} has values for `{}` scores, this layer `{}` scores", source.path, from.name(), to.name());
+    Err(ValidationError::new(path, reason).with_suggestion("give both layers the same `score`"))
 }
 
 /// Whether a position encoding changes queries and keys, not only embeddings or scores.

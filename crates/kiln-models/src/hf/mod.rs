@@ -58,6 +58,7 @@ mod bert;
 mod bloom;
 mod cohere;
 mod deepseek_v3;
+mod diffllama;
 mod distilbert;
 mod electra;
 mod falcon;
@@ -133,6 +134,7 @@ pub const FAMILIES: &[Family] = &[
     deepseek_v3::FAMILY,
     mamba2::FAMILY,
     lfm2::FAMILY,
+    diffllama::FAMILY,
     gpt_oss::FAMILY,
     bert::FAMILY,
     roberta::FAMILY,

@@ -17,6 +17,11 @@ pub(super) trait HeadTable {
     /// D, to be set by the first attention.
     fn head_dim_mut(&mut self) -> &mut Option<usize>;
 
+    /// Whether a table of this width is added to the values.
+    fn adds_to_values(&self) -> bool {
+        false
+    }
+
     /// D: hidden / heads if no attention has set it.
     fn width(&self, build: &BuildContext) -> usize {
         self.head_dim().unwrap_or(build.hidden / build.heads.max(1))
@@ -57,6 +62,10 @@ impl<T: HeadTable> PositionNeeds for T {
 
     fn reads_queries(&self) -> bool {
         true
+    }
+
+    fn adds_to_values(&self) -> bool {
+        HeadTable::adds_to_values(self)
     }
 
     fn has_attention_parameters(&self) -> bool {

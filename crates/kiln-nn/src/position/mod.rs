@@ -120,6 +120,11 @@ pub trait PositionNeeds {
         false
     }
 
+    /// Whether it adds vectors of a head's width to the values.
+    fn adds_to_values(&self) -> bool {
+        false
+    }
+
     /// Whether it has parameters that attention layers alone read: without a layer that uses them they would have no gradient.
     fn has_attention_parameters(&self) -> bool {
         false

@@ -54,6 +54,10 @@ impl HeadTable for ShawConfig {
     fn head_dim_mut(&mut self) -> &mut Option<usize> {
         &mut self.head_dim
     }
+
+    fn adds_to_values(&self) -> bool {
+        self.values
+    }
 }
 
 /// Tables of relative position representations.

@@ -25,7 +25,10 @@ use super::{
     recipe_source,
     tokenizer::open_tokenizer,
 };
-use crate::page::{ExampleToken, PatternMask, number_format::format_plain};
+use crate::{
+    page::{ExampleToken, PatternMask, number_format::format_plain},
+    recipes,
+};
 use burn::tensor::Device;
 use kiln_data::{
     DataConfig, DataError, Dataset, DiskSpace, ExampleKind, FilesConfig, PackedSequences, Packer, Source, SourceConfig,
@@ -217,7 +220,7 @@ impl ShowArgs {
         }
         let mut sets = vec![format!("stages.0.objective={}", self.name)];
         sets.extend(self.set.iter().map(|set| format!("stages.0.objective.{}.{set}", self.name)));
-        let mut recipe = recipe_source::load(recipe_source::BUILT_IN_RECIPES[0].name, &sets)?;
+        let mut recipe = recipe_source::load(recipes::BUILT_IN_RECIPES[0].name, &sets)?;
         Ok(recipe.stages.swap_remove(0).objective)
     }
 

@@ -15,11 +15,12 @@ use super::{
     line_width::{LINE_WIDTH, fold_lines, format_descriptions},
     metrics_text::wrap_text,
     output::CommandOutput,
-    recipe_source::{self, BUILT_IN_RECIPES},
+    recipe_source,
 };
+use crate::recipes::{self, BUILT_IN_RECIPES};
 use kiln_spec::config::{ConfigKey, closest_match, explain, synonyms_of};
 use kiln_train::Recipe;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Maximum width of a description, in characters.
 const DESCRIPTION_WIDTH: usize = LINE_WIDTH - 4;
@@ -59,9 +60,8 @@ pub fn run(command: &Command) -> Result<CommandOutput, CliError> {
 /// The default recipe is the first one.
 fn list_recipes() -> CommandOutput {
     let rows = BUILT_IN_RECIPES.iter().map(|recipe| (recipe.name.into(), recipe.description.into()));
-    let json = BUILT_IN_RECIPES.iter().map(|recipe| json!({ "name": recipe.name, "about": recipe.description }));
     let table = format_descriptions(["recipe", "description"], &rows.collect::<Vec<_>>());
-    CommandOutput::new(json!({ "recipes": json.collect::<Vec<_>>() }), table)
+    CommandOutput::new(recipes::list_json(), table)
 }
 
 /// The key at `path` and all keys below it.
@@ -76,8 +76,7 @@ fn explain_keys(path: Option<&str>) -> Result<CommandOutput, CliError> {
         return Err(unknown_key(&prefix, &keys));
     }
     let text = selected.iter().map(|key| format_key(key)).collect::<Vec<_>>().join("\n\n");
-    let json = selected.iter().map(|key| key_json(key)).collect::<Vec<_>>();
-    Ok(CommandOutput::new(json!({ "keys": json }), text))
+    Ok(CommandOutput::new(recipes::keys_json(selected), text))
 }
 
 /// Whether `path` is `prefix` or below it. Every path is below the empty one.
@@ -99,11 +98,6 @@ fn format_key(key: &ConfigKey) -> String {
     let mut lines = vec![fold_lines(&format!("{}  ({}{default})", key.path, key.allowed))];
     lines.extend(wrap_text(&key.description, DESCRIPTION_WIDTH).into_iter().map(|line| format!("    {line}")));
     lines.join("\n")
-}
-
-/// A key in the JSON result.
-fn key_json(key: &ConfigKey) -> Value {
-    json!({ "key": key.path, "about": key.description, "default": key.default, "legal": key.allowed })
 }
 
 /// Error with the nearest key: one with the same last name or a synonym of it, else one with a similar spelling.

@@ -1,86 +1,12 @@
 //! Recipes by name or by path.
 //!
-//! The built-in recipes are the files in `recipes/`, compiled into the program. A recipe may extend another one by name or by
-//! path (`extends = "stories"`); its own keys win.
+//! A recipe may extend another one by the name of a [built-in recipe](crate::recipes) or by path; its own keys win.
 
 use super::{error::CliError, model_overrides::overrides_from_origin};
-use kiln_spec::{
-    ValidationError,
-    config::{ConfigError, closest_match},
-};
+use crate::recipes;
+use kiln_spec::config::ConfigError;
 use kiln_train::Recipe;
 use std::path::{Path, PathBuf};
-
-/// A built-in recipe.
-///
-/// Listed by `kiln recipe list`.
-pub struct BuiltInRecipe {
-    /// Name.
-    pub name: &'static str,
-    /// One-line description.
-    pub description: &'static str,
-    /// TOML text.
-    pub text: &'static str,
-}
-
-/// The built-in recipes. The first one is the default of `kiln train`.
-pub const BUILT_IN_RECIPES: [BuiltInRecipe; 11] = [
-    BuiltInRecipe {
-        name: "stories",
-        description: "Built-in stories; three minutes on two cores.",
-        text: include_str!("../../recipes/stories.toml"),
-    },
-    BuiltInRecipe {
-        name: "stories-long",
-        description: "Built-in stories with a larger model; a quarter of an hour on two cores.",
-        text: include_str!("../../recipes/stories-long.toml"),
-    },
-    BuiltInRecipe {
-        name: "text",
-        description: "Your own text, given with --data.",
-        text: include_str!("../../recipes/text.toml"),
-    },
-    BuiltInRecipe {
-        name: "finetune",
-        description: "Fine-tune a pretrained model (--from) on your text with LoRA.",
-        text: include_str!("../../recipes/finetune.toml"),
-    },
-    BuiltInRecipe {
-        name: "chat",
-        description: "Teach a chat model (--from) your conversations with LoRA.",
-        text: include_str!("../../recipes/chat.toml"),
-    },
-    BuiltInRecipe {
-        name: "completion",
-        description: "Teach a model (--from) to complete prompts with LoRA.",
-        text: include_str!("../../recipes/completion.toml"),
-    },
-    BuiltInRecipe {
-        name: "contrastive",
-        description: "A sentence encoder from pairs of texts, given with --data.",
-        text: include_str!("../../recipes/contrastive.toml"),
-    },
-    BuiltInRecipe {
-        name: "hybrid",
-        description: "Built-in stories with linear attention, attention, experts and mixture of depths.",
-        text: include_str!("../../recipes/hybrid.toml"),
-    },
-    BuiltInRecipe {
-        name: "encoder-decoder",
-        description: "Built-in stories with an encoder-decoder: continue from a prefix.",
-        text: include_str!("../../recipes/encoder-decoder.toml"),
-    },
-    BuiltInRecipe {
-        name: "dpo",
-        description: "Preference optimization of a pretrained model (--from) with LoRA, from pairs given with --data.",
-        text: include_str!("../../recipes/dpo.toml"),
-    },
-    BuiltInRecipe {
-        name: "distill",
-        description: "Built-in stories; the student learns from a teacher.",
-        text: include_str!("../../recipes/distill.toml"),
-    },
-];
 
 /// Loads a recipe by name or path, with the assignments `sets` over it. A recipe with `from` and without a `[model]` gets the
 /// architecture of that model.
@@ -96,11 +22,13 @@ pub fn load(name: &str, sets: &[String]) -> Result<Recipe, CliError> {
 
 /// Text of a recipe, and its name for error messages. `parent` is the recipe that `extends` this one, if any.
 fn read_recipe(name: &str, parent: Option<&str>) -> Result<(String, String), ConfigError> {
-    if let Some(recipe) = BUILT_IN_RECIPES.iter().find(|recipe| recipe.name == name) {
-        return Ok((recipe.text.into(), format!("{name} (built in)")));
+    if recipes::find(name).is_some() {
+        return recipes::resolve(name, parent);
     }
     let path = resolve_path(name, parent);
-    let text = std::fs::read_to_string(&path).map_err(|error| missing_recipe(name, &path, parent, &error))?;
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        recipes::unknown_recipe(name, parent, &format!(", and {} cannot be read: {error}", path.display()))
+    })?;
     Ok((text, path.display().to_string()))
 }
 
@@ -112,45 +40,20 @@ fn resolve_path(name: &str, parent: Option<&str>) -> PathBuf {
     folder.join(name)
 }
 
-/// The error names the key `extends` of the parent recipe, if there is one, and suggests a built-in recipe with a
-/// similar name.
-fn missing_recipe(name: &str, path: &Path, parent: Option<&str>, error: &std::io::Error) -> ConfigError {
-    let names = BUILT_IN_RECIPES.map(|recipe| recipe.name);
-    let suggestion = match closest_match(name, names) {
-        Some(nearest) => format!("did you mean `{nearest}`?"),
-        None => format!("give the path of a recipe, or one of {}", names.join(", ")),
-    };
-    let reason = format!("there is no built-in recipe `{name}`, and {} cannot be read: {error}", path.display());
-    let key = if parent.is_some() { "extends" } else { "" };
-    let error = ValidationError::new(key, reason).with_suggestion(suggestion);
-    ConfigError { file: parent.map(str::to_owned), ..error.into() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use kiln_data::{FilesConfig, SourceConfig};
+    use crate::recipes::BUILT_IN_RECIPES;
 
     #[test]
-    fn every_built_in_recipe_loads_and_has_its_name() {
+    fn every_file_of_the_folder_recipes_loads_and_is_built_in() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes");
-        for known in BUILT_IN_RECIPES {
-            assert_eq!(load(known.name, &[]).unwrap().name, known.name);
-        }
         let mut files = 0;
         for entry in std::fs::read_dir(folder).unwrap() {
             load(entry.unwrap().path().to_str().unwrap(), &[]).unwrap();
             files += 1;
         }
         assert_eq!(files, BUILT_IN_RECIPES.len());
-    }
-
-    #[test]
-    fn the_default_recipe_trains_on_stories() {
-        let stories = load("stories", &[]).unwrap();
-        assert!(matches!(stories.data.source, SourceConfig::Stories(_)));
-        let text = load("text", &[]).unwrap();
-        assert_eq!(text.data.source, SourceConfig::Files(FilesConfig::new([] as [&str; 0])));
     }
 
     #[test]

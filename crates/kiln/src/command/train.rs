@@ -27,6 +27,7 @@ use super::{
     stage_flags::StageFlags,
     start_record,
 };
+use crate::recipes;
 use burn::tensor::Device;
 use clap::builder::PossibleValuesParser;
 use kiln_data::{FilesConfig, SourceConfig};
@@ -168,7 +169,7 @@ impl Args {
     fn default_recipe(&self) -> Result<&'static str, CliError> {
         match (&self.from, self.data.is_empty()) {
             (Some(_), true) => Ok("finetune"),
-            (None, true) => Ok(recipe_source::BUILT_IN_RECIPES[0].name),
+            (None, true) => Ok(recipes::BUILT_IN_RECIPES[0].name),
             (from, false) => {
                 let files = self.files_config(&SourceConfig::Files(FilesConfig::new([] as [&str; 0])));
                 recipe_for_data(&FilesConfig { skip_bad_rows: self.skip_bad_rows, ..files }, from.as_deref())

@@ -6,9 +6,8 @@
 //! JSON: `{"variants":[{"family","name","paper","causal","state","time","kernel","refuses"}]}`.
 
 use super::{error::CliError, output::CommandOutput, table::format_table};
-use crate::variants::{CARD_COLUMNS, FAMILIES, card_row};
+use crate::variants::{CARD_COLUMNS, FAMILIES, card_rows, to_json};
 use kiln_spec::{VariantFamily, config::closest_match};
-use serde_json::{Map, Value, json};
 
 /// Arguments of `kiln variants`.
 #[derive(Debug, clap::Args)]
@@ -28,20 +27,9 @@ pub fn run(args: &Args) -> Result<CommandOutput, CliError> {
         return Err(unknown_family(name));
     }
     let head = [&["family"], &CARD_COLUMNS[..]].concat();
-    let mut rows: Vec<Vec<String>> = Vec::new();
-    for family in families {
-        for card in family.cards {
-            rows.push([&[family.name], &card_row(card)[..]].concat().into_iter().map(String::from).collect());
-        }
-    }
-    let json: Vec<Value> = rows.iter().map(|row| row_json(&head, row)).collect();
-    Ok(CommandOutput::new(json!({ "variants": json }), format_table(&head, &rows, &[])))
-}
-
-/// A row as an object, with the column names as keys.
-fn row_json(head: &[&str], row: &[String]) -> Value {
-    let pairs = head.iter().zip(row).map(|(key, cell)| ((*key).to_string(), cell.clone().into()));
-    Value::Object(pairs.collect::<Map<_, _>>())
+    let rows: Vec<Vec<String>> =
+        card_rows(families.iter().copied()).map(|row| row.into_iter().map(String::from).collect()).collect();
+    Ok(CommandOutput::new(to_json(families), format_table(&head, &rows, &[])))
 }
 
 /// The current name of a family that had another name in earlier versions.

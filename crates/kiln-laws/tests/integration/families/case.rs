@@ -13,7 +13,7 @@ use serde_json::Value;
 use std::path::PathBuf;
 
 /// Names of the test cases of decoders: at least two of different shapes for each family.
-pub const DECODERS: [&str; 63] = [
+pub const DECODERS: [&str; 65] = [
     "gpt2-tied",
     "gpt2-scaled",
     "gpt2-unscaled",
@@ -50,6 +50,8 @@ pub const DECODERS: [&str; 63] = [
     "gptj-whole",
     "smollm3-nope",
     "smollm3-untied",
+    "diffllama-grouped",
+    "diffllama-tied",
     "qwen3_moe-mixed",
     "qwen3_moe-plain",
     "falcon-grouped",

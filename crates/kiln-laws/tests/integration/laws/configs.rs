@@ -317,6 +317,33 @@ const PARTS: &[(&str, &str, &str)] = &[
     ("{ attention = { position = 'sinusoidal' } }", "attention.position", "added to the embeddings"),
     ("{ attention = { score = { top_k = { k = 0 } } } }", "attention.score.top_k.k", "at least 1 key"),
     ("{ attention = { score = 'talking_heads', source = 'segments' } }", "attention.score", "compare all keys"),
+    ("{ attention = { score = 'differential', source = 'segments' } }", "attention.score", "compare all keys"),
+    (
+        "{ attention = { score = { differential = { lambda_init = 1.0 } } } }",
+        "attention.score.differential.lambda_init",
+        "below 1",
+    ),
+    ("{ attention = { score = { differential = { eps = 0.0 } } } }", "attention.score.differential.eps", "above 0"),
+    (
+        "{ attention = { score = { differential = { head_dim = 3 } } } }",
+        "attention.score.differential",
+        "head_dim must be",
+    ),
+    (
+        "{ attention = { score = 'differential', projection = 'latent' } }",
+        "attention.score.differential",
+        "projection `heads`",
+    ),
+    (
+        "{ attention = { score = 'differential', projection = { heads = { heads = 4, kv_heads = 1 } } } }",
+        "attention.score.differential",
+        "key-value heads in pairs",
+    ),
+    (
+        "{ attention = { score = 'differential', position = 'shaw' } }",
+        "attention.score.differential",
+        "values of one head",
+    ),
     ("{ attention = { position = { cope = { head_dim = 3 } } } }", "attention.projection.heads.head_dim", "width 3"),
     (
         "{ attention = { position = { rotary = { scaling = { longrope = { factor = 2.0, original_max_position_embeddings = 8, \

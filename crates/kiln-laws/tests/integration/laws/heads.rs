@@ -10,7 +10,7 @@ use kiln_laws::{
 use kiln_models::{Model, ModelConfig, StateDict, load_state_dict};
 use kiln_nn::part::{
     PartConfig,
-    attention::{AttentionSource, MultiHeadProjectionConfig, ProjectionConfig, QueryKeyNormScope},
+    attention::{AttentionSource, MultiHeadProjectionConfig, ProjectionConfig, QueryKeyNormScope, ScoreConfig},
 };
 use proptest::prelude::*;
 
@@ -23,6 +23,10 @@ fn heads(config: &mut ModelConfig) -> impl Iterator<Item = &mut MultiHeadProject
     parts.filter_map(|part| match part {
         PartConfig::Attention(attention) => {
             attention.source = AttentionSource::default();
+            if matches!(attention.score, ScoreConfig::Differential(_)) {
+                // It needs pairs of key-value heads.
+                attention.score = ScoreConfig::default();
+            }
             attention.position.take_if(|position| position.has_attention_parameters());
             if !matches!(attention.projection, ProjectionConfig::Heads(_)) {
                 attention.projection = ProjectionConfig::Heads(MultiHeadProjectionConfig {

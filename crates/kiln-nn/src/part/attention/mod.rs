@@ -5,13 +5,13 @@
 //! * **projection**: multi-head, grouped-query or latent (MLA);
 //! * **position**: that of the stack, or its own;
 //! * **pattern**: which keys a query sees by position, such as a window;
-//! * **score**: softmax (softcap, temperature, sink), sigmoid, top-k or talking heads ([`score`]).
+//! * **score**: softmax (softcap, temperature, sink), sigmoid, top-k, talking heads or differential ([`score`]).
 //!
 //! o = W_o · concat_h Σ_j p_hij v_hj, formulas of p in [`kiln_kernels::attention`]. Dropout acts on the weights and on the
 //! output.
 //!
 //! Parameters: those of the projection (`q`, `k`, `v`, `o`, …), `sink [H]` with a sink, `prefix.entries` with a trained
-//! prefix, `position` with a position of its own, `score.…` of talking heads, `value_residual` with a value residual. Without
+//! prefix, `position` with a position of its own, `score.…` of talking heads and of `differential`, `value_residual` with a value residual. Without
 //! keys and values of its own (source `shared`) it has no `k` and `v`. Probes: `queries`, `keys`, `values`, `weights`,
 //! `prefix_weights`.
 //!
@@ -43,7 +43,7 @@ use crate::{
     init::Initializer,
     part::Layer,
     position::{Position, PositionConfig, Side},
-    variant::{BuildContext, Card, Cost, KernelForm, Variant},
+    variant::{BuildContext, Card, Cost, KernelForm, Variant, invalid},
 };
 use burn::{
     module::{Module, Param},
@@ -53,6 +53,7 @@ use kiln_kernels::planner::{KernelPlan, PlannerInput, plan_attention};
 use kiln_spec::{Pattern, ValidationError};
 use paged_calls::SharedKeys;
 use prefix::TrainedPrefix;
+use projection::KeyValue;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -97,6 +98,9 @@ pub struct Attention {
     #[module(skip)]
     pattern: Pattern,
     score: AnyScore,
+    /// Number of heads whose values are side by side in the cache.
+    #[module(skip)]
+    values_per_head: usize,
     /// Why only the reference kernel computes the layer, if so: its score function or position encoding.
     #[module(skip)]
     reference_only: Option<String>,
@@ -123,6 +127,7 @@ impl Variant for Attention {
             position.fit_heads(heads, config.projection.query_width(build.hidden));
             position.resolve(&BuildContext { heads, ..*build });
         }
+        config.score.fit_heads(config.projection.query_width(build.hidden));
         config.score.resolve(&BuildContext { heads, ..*build });
     }
 
@@ -140,6 +145,10 @@ impl Variant for Attention {
         config.source.check(config.position.is_some(), path)?;
         links::check(config, path)?;
         config.score.check(&build, &format!("{path}.score"))?;
+        let key_value = config.projection.key_value_heads(build.hidden);
+        if let Err(reason) = config.score.check_heads(config.projection.heads(), key_value) {
+            return invalid(path, &format!("score.{}", config.score.name()), reason);
+        }
         check_prefix(config, path)
     }
 
@@ -170,6 +179,7 @@ impl Variant for Attention {
             position: config.position.as_ref().map(|p| init.scope("position", |init| p.init(build, init))),
             pattern: config.pattern.clone(),
             score: init.scope("score", |init| config.score.init(build, init)),
+            values_per_head: config.score.values_per_head(),
             reference_only: reference_only(config, build),
             has_score_bias: !config.source.is_cross()
                 && config.position.as_ref().unwrap_or(build.position).has_score_bias(),
@@ -198,7 +208,7 @@ impl Layer for Attention {
             }
             KeySource::OwnStream(policy) => {
                 let new = self.projection.project_key_value(x.clone(), cx, &mut transform);
-                let new = self.link_values(new, cx);
+                let new = self.join_values(self.link_values(new, cx));
                 if self.reads_own_pages(&new, cx) {
                     let pages = cache::append_pages(new, policy, cx);
                     if let Some(layer) = self.links.publishes_key_value {
@@ -209,7 +219,7 @@ impl Layer for Attention {
                 Some(self.publish_key_value(cache::extend_cache(new, policy, cx), cx))
             }
             KeySource::Memory => source::memory_key_values(cx, |hidden, cx| {
-                self.projection.project_key_value(hidden, cx, &mut transform)
+                self.join_values(self.projection.project_key_value(hidden, cx, &mut transform))
             }),
         };
         let Some(key_value) = key_value else { return x.zeros_like() };
@@ -225,19 +235,21 @@ impl Layer for Attention {
         let block_mask = cx.block_mask(&self.pattern, keys);
         let latent_form = inputs.latent_form;
         let out = self.attend_all(inputs, block_mask, bias, cx);
-        let out = self.projection.project_output(out, latent_form, cx);
-        cx.dropout("out", self.dropout, out)
+        self.project_output(out, latent_form, cx)
     }
 
     fn cost(&self, length: usize) -> Cost {
         let prefix = self.prefix.as_ref().map_or(0, TrainedPrefix::length);
         let keys = (self.cache_policy().retained_len(length) + prefix) as f64;
         let (projection, per_key) = self.projection.flops();
-        let cached: usize = match self.source {
-            AttentionSource::Shared(_) => 0,
-            _ => self.projection.key_value_shapes().iter().map(|[heads, width]| heads * width).sum(),
+        // Keys of one head, values of `values_per_head`.
+        let widening = (1 + self.values_per_head) as f64 / 2.0;
+        let cached = match self.source {
+            AttentionSource::Shared(_) => 0.0,
+            _ => self.projection.key_value_shapes().iter().map(|[heads, width]| heads * width).sum::<usize>() as f64,
         };
-        Cost { flops: projection + per_key * keys, state_bytes: 4.0 * cached as f64 * keys / length.max(1) as f64 }
+        let (per_key, cached) = (widening * per_key, widening * cached);
+        Cost { flops: projection + per_key * keys, state_bytes: 4.0 * cached * keys / length.max(1) as f64 }
     }
 
     fn pattern(&self) -> Option<&Pattern> {
@@ -270,6 +282,23 @@ impl Layer for Attention {
         }
         let score = self.score.describe();
         if score.is_empty() { line } else { format!("{line}, {score}") }
+    }
+}
+
+impl Attention {
+    /// What is cached of the tokens, with values as the score function joins them.
+    fn join_values(&self, mut new: KeyValue) -> KeyValue {
+        if self.values_per_head > 1 {
+            let value = new.pop().map(|value| self.score.join_values(value));
+            new.extend(value);
+        }
+        new
+    }
+
+    /// Output of the layer from the kernel's, `[B, H, T, E] → [B, T, M]`.
+    fn project_output(&self, out: Tensor<4>, latent_form: LatentForm, cx: &mut Context) -> Tensor<3> {
+        let out = self.projection.project_output(self.score.combine_heads(out), latent_form, cx);
+        cx.dropout("out", self.dropout, out)
     }
 }
 

@@ -98,8 +98,7 @@ impl Attention {
             Some(sink) => epilogue::apply_sink(merged, sink.val()),
             None => merged.out,
         };
-        let out = self.projection.project_output(out, latent_form, cx);
-        cx.dropout("out", self.dropout, out)
+        self.project_output(out, latent_form, cx)
     }
 
     /// Attention over a trained prefix, whose entries are what the projection caches of a token.

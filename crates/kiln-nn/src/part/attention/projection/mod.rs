@@ -45,6 +45,15 @@ impl ProjectionConfig {
         }
     }
 
+    /// Returns number and width of the key-value heads of a model of `hidden` channels; `None` if values aren't those of single
+    /// heads.
+    pub fn key_value_heads(&self, hidden: usize) -> Option<[usize; 2]> {
+        match self {
+            Self::Heads(heads) => Some([heads.kv_heads.unwrap_or(heads.heads), self.query_width(hidden)?]),
+            Self::Latent(_) => None,
+        }
+    }
+
     /// Returns the width of a query head of a model of `hidden` channels; `None` if it depends on the call.
     pub fn query_width(&self, hidden: usize) -> Option<usize> {
         match self {

@@ -6,20 +6,24 @@
 //! | sigmoid | in tile | | 2409.04431 |
 //! | top-k | reference | | 1912.11637, 2106.06899 |
 //! | talking heads | reference | `logits [H, H]`, `weights [H, H]` | 2003.02436 |
+//! | differential | in tile | `lambda_q1`, `lambda_k1`, `lambda_q2`, `lambda_k2 [D]`, `norm [2 D]` | 2410.05258 |
 //!
 //! The card says by which kernels a score function is computed: in a tile of scores, or by the reference kernel alone, in
 //! memory T × T for each head. To add one: a file here, which implements [`Score`], and its list line below.
 
+mod differential;
 mod sigmoid;
 mod softmax;
 mod talking_heads;
 mod top_k;
 
+pub use differential::{DifferentialConfig, DifferentialScore};
 pub use sigmoid::{SigmoidConfig, SigmoidScore};
 pub use softmax::{SoftmaxConfig, SoftmaxScore};
 pub use talking_heads::{TalkingHeads, TalkingHeadsConfig};
 pub use top_k::{TopKConfig, TopKScore};
 
+use burn::tensor::Tensor;
 use kiln_kernels::attention::Score;
 use std::sync::Arc;
 
@@ -30,6 +34,17 @@ pub trait ScoreFunction {
 
     /// Returns a summary for listings: `softcap 50, sink`. Empty for the plain softmax.
     fn describe(&self) -> String;
+
+    /// The kernel's values from those of the projection, before they are cached: `[B, G, T, D] → [B, G, T, n·D]`, with n the
+    /// [`values_per_head`](ScoreNeeds::values_per_head) of its options.
+    fn join_values(&self, value: Tensor<4>) -> Tensor<4> {
+        value
+    }
+
+    /// The heads' outputs from those of the kernel, `[B, H, T, n·D] → [B, H / n, T, n·D]`.
+    fn combine_heads(&self, out: Tensor<4>) -> Tensor<4> {
+        out
+    }
 }
 
 /// What the options of a score function ask of its layer.
@@ -48,6 +63,23 @@ pub trait ScoreNeeds {
     fn max_length(&self) -> Option<usize> {
         None
     }
+
+    /// Writes defaults that depend on the heads of the attention into the options: queries of `width` if they all have one.
+    fn fit_heads(&mut self, _width: Option<usize>) {}
+
+    /// Checks that the score function works with `heads` query heads over key-value heads of this number and width; `None` if
+    /// the projection has no values of single heads.
+    ///
+    /// # Errors
+    /// The reason.
+    fn check_heads(&self, _heads: usize, _key_value: Option<[usize; 2]>) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Number n of key-value heads whose values a kernel's value has side by side.
+    fn values_per_head(&self) -> usize {
+        1
+    }
 }
 
 crate::variants! {
@@ -61,6 +93,8 @@ crate::variants! {
         "top_k" => TopK(TopKScore),
         /// Talking heads: scores and weights are mixed over the heads by trained matrices (2003.02436).
         "talking_heads" => TalkingHeads(TalkingHeads),
+        /// Differential attention (2410.05258): the difference of two softmax attentions over the same values.
+        "differential" => Differential(DifferentialScore),
     }
 }
 
