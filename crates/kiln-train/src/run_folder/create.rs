@@ -1,6 +1,6 @@
 //! Creation of run folders. An existing run is never overwritten.
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::paths::{describe_entries, slug};
@@ -34,14 +34,25 @@ pub(super) fn create_first_free(
     recipe: &str,
 ) -> Result<RunFolder, RunFolderError> {
     let name = slug(name);
-    let mut path = base.join(&name);
-    for number in 2_u64.. {
-        if try_create_folder(&*storage, &path)? {
-            break;
-        }
-        path = base.join(format!("{name}-{number}"));
+    let mut number = 1;
+    while !try_create_folder(&*storage, &numbered_path(base, &name, number))? {
+        number += 1;
     }
-    init_or_remove(storage, &path, recipe)
+    init_or_remove(storage, &numbered_path(base, &name, number), recipe)
+}
+
+/// The first path of `base/<name>`, `base/<name>-2`, … at which there is nothing.
+pub(crate) fn first_free(storage: &dyn Storage, base: &Path, name: &str) -> PathBuf {
+    let mut number = 1;
+    while storage.exists(&numbered_path(base, name, number)) {
+        number += 1;
+    }
+    numbered_path(base, name, number)
+}
+
+/// `base/<name>` for 1, else `base/<name>-<number>`.
+fn numbered_path(base: &Path, name: &str, number: u64) -> PathBuf {
+    base.join(if number == 1 { name.to_owned() } else { format!("{name}-{number}") })
 }
 
 /// Creates the folder; false if the name is used. If two processes try, only one succeeds.

@@ -21,8 +21,10 @@ mod metrics_log;
 mod paths;
 mod resume;
 
+pub(crate) use create::first_free;
 pub use metrics_log::MetricsLog;
 pub(crate) use metrics_log::{MetricsFile, is_early_event};
+pub(crate) use paths::slug;
 pub use paths::{RunPaths, StageFolder};
 pub use resume::ResumePoint;
 

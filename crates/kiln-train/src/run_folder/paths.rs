@@ -180,7 +180,7 @@ impl FileSet for RunPaths {
 
 /// A name as one part of a path: letters, digits, `-`, `_` and inner dots stay, all other characters become `-`. An empty
 /// result becomes `run`.
-pub(super) fn slug(name: &str) -> String {
+pub(crate) fn slug(name: &str) -> String {
     let slug = name.replace(|c: char| !(c.is_alphanumeric() || matches!(c, '-' | '_' | '.')), "-");
     let slug = slug.trim_matches(['.', '-']);
     if slug.is_empty() { "run".to_owned() } else { slug.to_owned() }

@@ -2,7 +2,9 @@
 //!
 //! A run reads and writes its files through [`Storage`] only. `DiskStorage` (feature `files`) keeps them in the file system,
 //! [`MemoryStorage`] in memory, for programs without a file system such as a page in a browser. The files have the same
-//! names and bytes in both, so that a run moves from one to the other by copying its files.
+//! names and bytes in both, so that a run moves from one to the other by copying its files. [`pack_run`] and [`RunArchive`] copy
+//! them through a zip file.
+mod archive;
 mod atomic;
 #[cfg(feature = "files")]
 mod disk;
@@ -10,6 +12,7 @@ mod disk;
 mod lock_file;
 mod memory;
 
+pub use archive::{ArchiveError, RunArchive, pack_run};
 pub(crate) use atomic::{
     TemporaryFolder, create_folder, file_names, is_temporary, parent_folder, remove_folder, remove_temporary_files,
     rename, write_atomic, write_file_synced,
