@@ -5,7 +5,7 @@ use kiln_data::DataError;
 use kiln_infer::GenerateError;
 use kiln_pretrained::PretrainedError;
 use kiln_spec::{ValidationError, config::ConfigError};
-use kiln_train::{RunFolderError, TrainError};
+use kiln_train::{RunFolderError, TrainError, storage::ArchiveError};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -92,6 +92,12 @@ impl From<RunFolderError> for SessionError {
     fn from(error: RunFolderError) -> Self {
         let (location, help) = (Some(error.location().display().to_string()), error.help());
         Self { location, help, ..Self::new(error.kind(), error.to_string()) }
+    }
+}
+
+impl From<ArchiveError> for SessionError {
+    fn from(error: ArchiveError) -> Self {
+        Self { help: error.help(), ..Self::new(error.kind(), error.to_string()) }
     }
 }
 

@@ -7,12 +7,12 @@
 //! | module | calls |
 //! |---|---|
 //! | [`session`] | the calls by name |
-//! | `catalog` | `catalog`: recipes and the schema of a recipe |
+//! | `catalog` | `catalog`: recipes, component families and the schema of a recipe |
 //! | `recipe` | `check`: a recipe resolved and checked, with its size |
 //! | `pattern` | `pattern`: what each layer of a recipe sees |
 //! | `train` | `train`, `resume`, `pause` |
 //! | `runs` | `runs`, `metrics`, `delete` |
-//! | `open` | `open`: models, texts |
+//! | `download`, `open` | `download`, `open`: runs as zip files, models, texts |
 //! | `models` | `load`, `models`, `unload` |
 //! | `generate` | `generate`, `stop` |
 //! | `inspect` | `inspect`, `attention` |
@@ -39,6 +39,7 @@
 mod answer;
 mod arguments;
 mod catalog;
+mod download;
 mod error;
 mod forward;
 mod generate;

@@ -10,6 +10,9 @@ use std::path::Path;
 /// Folder of texts that recipes name.
 const DATA: &str = "data";
 
+/// First bytes of a zip file, with entries and without.
+const ZIP: [&[u8]; 2] = [b"PK\x03\x04", b"PK\x05\x06"];
+
 /// First bytes of a GGUF file.
 const GGUF: &[u8] = b"GGUF";
 
@@ -17,12 +20,16 @@ const GGUF: &[u8] = b"GGUF";
 type NamedFile = (String, Vec<u8>);
 
 impl Session {
-    /// Opens a GGUF file, the files of a Hugging Face folder, or texts.
+    /// Opens a run as zip file, a GGUF file, the files of a Hugging Face folder, or texts.
     pub(crate) fn open(&self, files: Vec<NamedFile>) -> Result<Answer, SessionError> {
-        let Some((_, bytes)) = files.first() else {
+        let Some((name, bytes)) = files.first() else {
             return Err(SessionError::usage("no file was given"));
         };
-        let is_model = bytes.starts_with(GGUF) || files.iter().any(|(name, _)| base_name(name) == CONFIG_FILE);
+        let begins_with = |start: &&[u8]| bytes.starts_with(start);
+        if ZIP.iter().any(begins_with) {
+            return self.open_run(name, bytes);
+        }
+        let is_model = begins_with(&GGUF) || files.iter().any(|(name, _)| base_name(name) == CONFIG_FILE);
         if is_model { self.open_model(&files) } else { self.open_texts(files) }
     }
 
@@ -76,7 +83,7 @@ fn check_text(name: &str, bytes: &[u8]) -> Result<(), SessionError> {
         Ok(text) if text.trim().is_empty() => ("empty", format!("{name}: expected a text, found none")),
         Ok(_) => return Ok(()),
         Err(_) => {
-            let expected = "a GGUF file, the files of a Hugging Face folder, or texts";
+            let expected = "a run (zip), a GGUF file, the files of a Hugging Face folder, or texts";
             ("not-text", format!("{name}: expected {expected}, found other bytes"))
         }
     };

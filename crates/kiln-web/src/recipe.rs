@@ -1,13 +1,11 @@
 //! Recipes: reading and checking.
 
-use crate::{SessionError, catalog::BUILT_IN_RECIPES, layers::layers};
+use crate::{SessionError, layers::layers};
 use burn::tensor::Device;
+use kiln::recipes;
 use kiln_data::{SourceConfig, SpecialTokens, TokenizerConfig};
 use kiln_models::{Model, ModelConfig};
-use kiln_spec::{
-    ValidationError,
-    config::{ConfigError, closest_match},
-};
+use kiln_spec::ValidationError;
 use kiln_train::{Recipe, run::training_memory};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -28,7 +26,7 @@ impl RecipeArguments {
     /// # Errors
     /// The first invalid key, with line and help; a recipe that needs text and has none.
     pub fn load(&self) -> Result<Recipe, SessionError> {
-        let recipe = Recipe::load(&self.toml, Some("recipe.toml"), &self.set, &find_recipe)?;
+        let recipe = recipes::load(&self.toml, Some("recipe.toml"), &self.set)?;
         if let Some(from) = &recipe.from {
             let error =
                 ValidationError::new("from", format!("a page trains from random weights, found the model {from}"));
@@ -41,20 +39,6 @@ impl RecipeArguments {
         }
         Ok(recipe)
     }
-}
-
-/// The text of a built-in recipe. `parent` is the recipe that `extends` it.
-fn find_recipe(name: &str, parent: Option<&str>) -> Result<(String, String), ConfigError> {
-    if let Some(recipe) = BUILT_IN_RECIPES.iter().find(|recipe| recipe.name == name) {
-        return Ok((recipe.text.into(), format!("{name} (built in)")));
-    }
-    let names = || BUILT_IN_RECIPES.iter().map(|recipe| recipe.name);
-    let suggestion = match closest_match(name, names()) {
-        Some(nearest) => format!("did you mean `{nearest}`?"),
-        None => format!("give one of {}", names().collect::<Vec<_>>().join(", ")),
-    };
-    let error = ValidationError::new("extends", format!("there is no built-in recipe `{name}`"));
-    Err(ConfigError { file: parent.map(str::to_owned), ..error.with_suggestion(suggestion).into() })
 }
 
 /// Checks that weights, gradients and optimizer state of a recipe fit into the address space: 4 GiB in a browser.

@@ -84,6 +84,7 @@ impl Session {
             "runs" => Ok(self.runs()?.into()),
             "metrics" => self.metrics(&call.read()?),
             "delete" => self.delete(&call.read()?),
+            "download" => self.download(&call.read()?),
             "open" => self.open(call.files),
             "load" => self.load(call.read()?),
             "models" => Ok(self.list_models().into()),

@@ -1,6 +1,7 @@
 //! A session, natively: the same calls as in a browser.
 
 mod catalog;
+mod moving;
 mod page;
 mod refusals;
 mod text;

@@ -27,7 +27,7 @@ fn unknown_calls_runs_and_arguments_are_refused() {
     let page = Page::new();
     assert_eq!(page.refusal("fly", json!({})).kind, "usage");
     assert_eq!(page.refusal("metrics", json!({})).kind, "usage");
-    for call in ["metrics", "resume", "delete", "load"] {
+    for call in ["metrics", "resume", "delete", "download", "load"] {
         for run in ["", "..", "../data", "gone"] {
             let error = page.refusal(call, json!({ "run": run }));
             assert_eq!(error.kind, "not-a-run", "{call} {run}: {error:?}");
