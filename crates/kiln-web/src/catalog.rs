@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 /// What a page can offer: `{"recipes":[{"name","description","toml"}],"families":[{"name","description","variants":[…]}],"schema"}`.
 /// A variant has the columns of `kiln variants --json`.
 pub fn catalog() -> Value {
-    let recipes = BUILT_IN_RECIPES.iter().map(|recipe| {
-        json!({ "name": recipe.name, "description": recipe.description, "toml": recipe.text })
-    });
+    let recipes = BUILT_IN_RECIPES
+        .iter()
+        .map(|recipe| json!({ "name": recipe.name, "description": recipe.description, "toml": recipe.text }));
     json!({
         "recipes": recipes.collect::<Vec<_>>(),
         "families": variants::FAMILIES.iter().map(family_json).collect::<Vec<_>>(),
