@@ -10,7 +10,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { checkAccessibility, checkNames } from "./accessibility.mjs";
-import { serve } from "./serve.mjs";
+import { openBrowser, serve } from "./browser.mjs";
 import { brokenWorker, compareSteps, generateSteps, inspectSteps, trainSteps, uploadGarbage } from "./steps.mjs";
 
 const [site, folder] = process.argv.slice(2);
@@ -19,9 +19,8 @@ if (!site || !folder) {
   process.exit(2);
 }
 const require = createRequire(path.join(process.env.KILN_NODE_MODULES ?? import.meta.dirname, "x.js"));
-const { chromium } = require("playwright-core");
 const axe = optional("axe-core/axe.min.js");
-const server = site.startsWith("http") ? { address: site, close() {} } : await serve(site);
+const server = site.startsWith("http") ? { url: site, close() {} } : await serve(site);
 mkdirSync(folder, { recursive: true });
 
 const VIEWS = [
@@ -49,9 +48,9 @@ async function open(browser, view) {
   page.on("pageerror", error => problems.push(`page: ${error.stack ?? error.message}`));
   page.on("request", request => {
     const { origin, protocol } = new URL(request.url());
-    if (protocol.startsWith("http") && origin !== new URL(server.address).origin) problems.push(`request to another host: ${request.url()}`);
+    if (protocol.startsWith("http") && origin !== new URL(server.url).origin) problems.push(`request to another host: ${request.url()}`);
   });
-  await page.goto(server.address, { waitUntil: "commit" });
+  await page.goto(server.url, { waitUntil: "commit" });
   return { context, page, problems };
 }
 
@@ -73,7 +72,7 @@ function recorder(page, view) {
   };
 }
 
-const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
+const browser = await openBrowser();
 let failed = false;
 for (const view of VIEWS.filter(one => !process.env.KILN_VIEW || one.name.startsWith(process.env.KILN_VIEW))) {
   const started = Date.now();
