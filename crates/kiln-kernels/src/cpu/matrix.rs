@@ -11,6 +11,12 @@ use burn::backend::flex::FlexTensor;
 use gemm::{Parallelism, gemm};
 use std::marker::PhantomData;
 
+/// All threads of the pool. A page has one.
+#[cfg(not(target_arch = "wasm32"))]
+const ALL_THREADS: Parallelism = Parallelism::Rayon(0);
+#[cfg(target_arch = "wasm32")]
+const ALL_THREADS: Parallelism = Parallelism::None;
+
 /// Read-only view of a matrix: pointer, shape and strides, so that transposes and slices cost nothing.
 #[derive(Clone, Copy)]
 pub struct MatrixRef<'a> {
@@ -168,7 +174,7 @@ impl<'a> MatrixMut<'a> {
     /// # Panics
     /// If the shapes don't match.
     pub fn par_gemm(&mut self, left: MatrixRef, right: MatrixRef, factor: f32, add: bool) {
-        self.gemm_on(Parallelism::Rayon(0), left, right, factor, add);
+        self.gemm_on(ALL_THREADS, left, right, factor, add);
     }
 
     fn gemm_on(&mut self, parallelism: Parallelism, left: MatrixRef, right: MatrixRef, factor: f32, add: bool) {
