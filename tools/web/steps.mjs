@@ -28,7 +28,7 @@ export async function trainSteps(page, record, view) {
   await brokenToml(page, record);
   await page.getByRole("radio", { name: "Choices" }).click();
   await choose(page, "Attention pattern", "window");
-  await page.getByLabel("Steps", { exact: true }).fill("5000");
+  await page.getByLabel("Steps", { exact: true }).fill("1000");
   await page.getByText("before", { exact: true }).waitFor();
   await page.locator(".patterns figure").first().waitFor();
   await page.getByRole("button", { name: "Start training" }).and(page.locator(":enabled")).click();

@@ -2,7 +2,7 @@
 
 import { h } from "../components/dom.js";
 
-const SMALL = [["data.source.stories.megabytes", "1.0"], ["stages.*.steps", "300"], ["stages.*.batch_size", "4"], ["stages.*.sequence_length", "128"], ["stages.*.num_samples", "2"],
+const SMALL = [["data.source.stories.megabytes", "1.0"], ["stages.*.steps", "300"], ["stages.*.batch_size", "4"], ["stages.*.sequence_length", "128"], ["stages.*.num_samples", "2"], ["stages.*.checkpoint_every", "0.1"],
   ["model.hidden", "64"], ["model.blocks.0.repeat", "2"]];
 const attention = key => `model.blocks.0.sublayers.0.parts.0.attention.${key}`;
 
