@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 
 target=wasm32-unknown-unknown
 bindgen_version=0.2.130 # that of the crate wasm-bindgen in crates/kiln-web/Cargo.toml
-limits=(cpu 2 webgpu 6) # megabytes, gzipped
+limits=(cpu 5 webgpu 9) # megabytes, gzipped
 
 fail() { echo "error: $1" >&2; exit 1; }
 

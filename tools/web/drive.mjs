@@ -1,9 +1,9 @@
 // Drives the pages' worker in headless Chromium:
 //
-//     node tools/web/drive.mjs SITE KILN [--device cpu|webgpu] [--shots FOLDER] [--chat GGUF] [--skip WORDS]
+//     node tools/web/drive.mjs SITE KILN [--device cpu|webgpu] [--shots FOLDER] [--chat GGUF] [--only WORDS]
 //
 // SITE is what tools/build-web.sh has built, KILN the command `kiln`, with which the results are compared. GGUF is a chat model
-// whose speed is measured. Checks whose name contains WORDS are left out. playwright-core is looked up in the folder
+// whose speed is measured. With WORDS, only the checks run whose name contains them. playwright-core is looked up in the folder
 // $KILN_NODE_MODULES.
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -16,7 +16,7 @@ const option = (name) => (options.includes(name) ? options[options.indexOf(name)
 const device = option('--device') ?? 'cpu';
 const shots = option('--shots');
 const chatModel = option('--chat');
-const skipped = option('--skip');
+const only = option('--only');
 /** Losses of the CPU are those of the command; a GPU sums in another order. */
 const tolerance = device === 'cpu' ? 1e-4 : 1e-3;
 
@@ -57,7 +57,7 @@ let page;
 let failures = 0;
 
 async function check(name, body) {
-  if (skipped && name.includes(skipped)) {
+  if (only && !name.includes(only)) {
     console.log(`skip  ${name}`);
     return;
   }
