@@ -12,7 +12,7 @@
 //! | `pattern` | `pattern`: what each layer of a recipe sees |
 //! | `train` | `train`, `resume`, `pause` |
 //! | `runs` | `runs`, `metrics`, `delete` |
-//! | `download`, `open` | `download`, `open`: runs as zip files, models, texts |
+//! | `download`, `open` | `download`, `open`: runs as zip files, models, data |
 //! | `models` | `load`, `models`, `unload` |
 //! | `generate` | `generate`, `stop` |
 //! | `inspect` | `inspect`, `attention` |

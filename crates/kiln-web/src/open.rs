@@ -1,13 +1,13 @@
 //! Call `open`: files that a reader chose.
 
 use crate::{Answer, Session, SessionError};
-use kiln_data::{DataConfig, Dataset, FilesConfig, SourceConfig};
+use kiln_data::{DataConfig, DataError, Dataset, ExampleFormat, FilesConfig, SourceConfig};
 use kiln_pretrained::{Pretrained, files::CONFIG_FILE};
 use kiln_train::storage::Storage;
 use serde_json::json;
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
-/// Folder of texts that recipes name.
+/// Folder of data that recipes name.
 const DATA: &str = "data";
 
 /// First bytes of a zip file, with entries and without.
@@ -20,7 +20,7 @@ const GGUF: &[u8] = b"GGUF";
 type NamedFile = (String, Vec<u8>);
 
 impl Session {
-    /// Opens a run as zip file, a GGUF file, the files of a Hugging Face folder, or texts.
+    /// Opens a run as zip file, a GGUF file, the files of a Hugging Face folder, or data: texts and rows.
     pub(crate) fn open(&self, files: Vec<NamedFile>) -> Result<Answer, SessionError> {
         let Some((name, bytes)) = files.first() else {
             return Err(SessionError::usage("no file was given"));
@@ -30,7 +30,7 @@ impl Session {
             return self.open_run(name, bytes);
         }
         let is_model = begins_with(&GGUF) || files.iter().any(|(name, _)| base_name(name) == CONFIG_FILE);
-        if is_model { self.open_model(&files) } else { self.open_texts(files) }
+        if is_model { self.open_model(&files) } else { self.open_data(files) }
     }
 
     /// Opens a model of another program.
@@ -52,42 +52,55 @@ impl Session {
         Ok(answer.into())
     }
 
-    /// Keeps texts under the paths that a recipe can name.
-    fn open_texts(&self, files: Vec<NamedFile>) -> Result<Answer, SessionError> {
-        files.iter().try_for_each(|(name, bytes)| check_text(name, bytes))?;
-        let path = |name: &str| format!("{DATA}/{}", base_name(name));
-        let paths: Vec<String> = files.iter().map(|(name, _)| path(name)).collect();
-        let config = DataConfig {
-            source: SourceConfig::Files(FilesConfig::new(paths.iter().map(String::as_str))),
-            ..DataConfig::default()
-        };
-        let read = |wanted: &Path| {
-            let found = files.iter().zip(&paths).find(|(_, path)| Path::new(path) == wanted);
-            found.map(|((_, bytes), _)| bytes.clone()).ok_or_else(|| std::io::ErrorKind::NotFound.into())
-        };
-        Dataset::open_in_memory(&config, &read, &|| false)?;
+    /// Keeps data under the paths that a recipe can name.
+    fn open_data(&self, files: Vec<NamedFile>) -> Result<Answer, SessionError> {
+        let mut paths = Vec::with_capacity(files.len());
+        let mut contents = Vec::with_capacity(files.len());
+        for (name, bytes) in files {
+            let bytes = Arc::new(bytes);
+            check_data(&name, &bytes)?;
+            paths.push(format!("{DATA}/{}", base_name(&name)));
+            contents.push(bytes);
+        }
         let write = |path: &str, bytes: &[u8]| {
             self.storage.create_folder(Path::new(DATA))?;
             self.storage.write_atomic(Path::new(path), bytes)
         };
-        for (path, (_, bytes)) in paths.iter().zip(&files) {
+        for (path, bytes) in paths.iter().zip(&contents) {
             write(path, bytes).map_err(|error| SessionError::new("io", format!("cannot keep {path}: {error}")))?;
         }
         Ok(json!({ "kind": "data", "paths": paths }).into())
     }
 }
 
-/// Checks that a file is a text.
-fn check_text(name: &str, bytes: &[u8]) -> Result<(), SessionError> {
-    let (kind, message) = match std::str::from_utf8(bytes) {
-        Ok(text) if text.trim().is_empty() => ("empty", format!("{name}: expected a text, found none")),
-        Ok(_) => return Ok(()),
-        Err(_) => {
-            let expected = "a run (zip), a GGUF file, the files of a Hugging Face folder, or texts";
-            ("not-text", format!("{name}: expected {expected}, found other bytes"))
-        }
-    };
-    Err(SessionError::new(kind, message).at(name).with_help("choose another file"))
+/// Checks that a file is one of those that a run can read. What its rows are is checked by the recipe that reads them.
+fn check_data(name: &str, bytes: &Arc<Vec<u8>>) -> Result<(), SessionError> {
+    if bytes.trim_ascii().is_empty() {
+        let error = SessionError::new("empty", format!("{name}: expected text or rows, found none"));
+        return Err(error.at(name).with_help("choose another file"));
+    }
+    let source = SourceConfig::Files(FilesConfig::new([name]));
+    let config = DataConfig { source, format: ExampleFormat::Text, ..DataConfig::default() };
+    let read = |_: &Path| Ok(bytes.clone());
+    let checked = Dataset::open_in_memory(&config, &read, &|| false).and_then(|texts| texts.check(None, &|| false));
+    match checked {
+        Err(error) if is_unreadable(&error) => Err(match error {
+            DataError::InvalidUtf8 { .. } => SessionError::from(error).with_help(OPENED_FILES),
+            error => error.into(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// The files that the call `open` reads.
+const OPENED_FILES: &str =
+    "choose a run (zip), a GGUF file, the files of a Hugging Face folder, texts, or rows as JSON lines, JSON or CSV";
+
+/// Whether no recipe could read the file of this error.
+fn is_unreadable(error: &DataError) -> bool {
+    use DataError::{CorruptFile, InvalidUtf8, Io, UnsupportedFile};
+    // Line 0: the file as a whole, and not one of its rows.
+    matches!(error, UnsupportedFile { .. } | CorruptFile { .. } | InvalidUtf8 { line: 0, .. } | Io { .. })
 }
 
 /// The last part of a path.

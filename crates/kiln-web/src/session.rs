@@ -15,7 +15,7 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-/// Runs, models and texts in memory, and the calls on them.
+/// Runs, models and data in memory, and the calls on them.
 ///
 /// Calls take `&self`, so that several can run at once in one thread: while a run trains, the other calls are answered between
 /// its steps.

@@ -12,9 +12,9 @@ mod tests;
 use crate::{
     ChatTemplate, DataConfig, DataError, ExampleFormat, ExampleKind, MixtureSource, ReadFile, Source, SourceConfig,
     StopSignal, StoppableSource,
-    example::{ExampleEncoder, ExampleSource, LocatedExample, encode::example_of_kind},
+    example::{ExampleEncoder, ExampleFiles, ExampleSource, LocatedExample, encode::example_of_kind},
     source::{
-        memory::MemoryTexts,
+        files::{FileSource, entry::FileLocation},
         report::{ReadReport, group_digits},
     },
 };
@@ -94,11 +94,11 @@ impl<'a> Dataset<'a> {
         Self::open_from(config, None, stop)
     }
 
-    /// [`open`](Self::open) where the files of the sources are not in the file system: `read` returns their contents. They
-    /// are plain text, one document a file.
+    /// [`open`](Self::open) where the files of the sources are not in the file system: `read` returns their contents. Each path is
+    /// that of a file.
     ///
     /// # Errors
-    /// As [`open`](Self::open), and [`DataError::UnsupportedFile`] for files with rows.
+    /// As [`open`](Self::open), and [`DataError::UnsupportedFile`] for Parquet and compressed files.
     pub fn open_in_memory(config: &DataConfig, read: ReadFile, stop: StopSignal<'a>) -> Result<Self, DataError> {
         Self::open_from(config, Some(read), stop)
     }
@@ -138,17 +138,22 @@ impl<'a> Dataset<'a> {
         self.parts.iter().map(|part| &part.summary)
     }
 
-    /// Uses the rows of a source with the format `labeled` as plain text, for an objective that reads texts and no labels.
+    /// Uses the rows of a source with the format `labeled` as plain text, for an objective that reads texts and no labels. `read`
+    /// is that of [`open_in_memory`](Self::open_in_memory); `None` for files of the file system.
     ///
     /// # Errors
-    /// As [`SourceConfig::open`].
-    pub fn read_labeled_as_text(&mut self, config: &DataConfig, stop: StopSignal<'a>) -> Result<(), DataError> {
+    /// As [`open`](Self::open).
+    pub fn read_labeled_as_text(
+        &mut self,
+        config: &DataConfig,
+        read: Option<ReadFile>,
+        stop: StopSignal<'a>,
+    ) -> Result<(), DataError> {
         let mixture = config.mixture()?;
         for (part, source) in self.parts.iter_mut().zip(mixture) {
             if part.summary.format == ExampleFormat::Labeled && part.summary.is_recognized {
                 let fields = std::mem::take(&mut part.summary.fields);
-                // Rows are in files of the file system.
-                *part = DatasetPart::open(&MixtureSource { format: ExampleFormat::Text, ..source }, None, stop)?;
+                *part = DatasetPart::open(&MixtureSource { format: ExampleFormat::Text, ..source }, read, stop)?;
                 part.summary.fields = fields;
             }
         }
@@ -194,25 +199,22 @@ impl<'a> DatasetPart<'a> {
     fn open(config: &MixtureSource, read: Option<ReadFile>, stop: StopSignal<'a>) -> Result<Self, DataError> {
         let (format, fields) = match (&config.source, config.format) {
             (SourceConfig::Stories(_), _) => (ExampleFormat::Text, Vec::new()),
-            (SourceConfig::Files(_), ExampleFormat::Auto) if read.is_some() => (ExampleFormat::Text, Vec::new()),
-            (SourceConfig::Files(files), ExampleFormat::Auto) => detect(files)?,
+            (SourceConfig::Files(files), ExampleFormat::Auto) => {
+                let detected = ExampleFiles::detect_at(files, location(read)?)?;
+                (detected.format, detected.fields)
+            }
             (_, format) => (format, Vec::new()),
         };
         let reader = match &config.source {
-            SourceConfig::Files(files)
-                if format.is_text()
-                    && let Some(read) = read =>
-            {
-                PartReader::Text(Box::new(StoppableSource::new(Box::new(MemoryTexts::open(files, read)?), stop)))
+            SourceConfig::Files(files) if format.is_text() => {
+                let source = FileSource::open_at(files, location(read)?)?;
+                PartReader::Text(Box::new(StoppableSource::new(Box::new(source), stop)))
             }
-            SourceConfig::Files(_) if read.is_some() => {
-                let expected = "`text` or `auto` for text that is not in the file system".into();
-                return Err(DataError::Config { key: "data.format", found: format.to_string(), expected });
-            }
-            source if format.is_text() => PartReader::Text(Box::new(StoppableSource::new(source.open()?, stop))),
             SourceConfig::Files(files) => {
-                PartReader::Examples(Box::new(StoppableExamples::new(open_examples(files, format)?, stop)))
+                let source = ExampleFiles::open_at(files, format, location(read)?)?;
+                PartReader::Examples(Box::new(StoppableExamples::new(Box::new(source), stop)))
             }
+            stories if format.is_text() => PartReader::Text(Box::new(StoppableSource::new(stories.open()?, stop))),
             SourceConfig::Stories(_) => {
                 let expected = "`text` or `auto` for the built-in stories".into();
                 return Err(DataError::Config { key: "data.format", found: config.format.to_string(), expected });
@@ -229,28 +231,16 @@ impl<'a> DatasetPart<'a> {
     }
 }
 
-/// The format and the fields of files.
-#[cfg(feature = "files")]
-fn detect(files: &crate::FilesConfig) -> Result<(ExampleFormat, Vec<String>), DataError> {
-    let detected = crate::example::ExampleFiles::detect(files)?;
-    Ok((detected.format, detected.fields))
-}
-
-/// Opens files of examples.
-#[cfg(feature = "files")]
-fn open_examples(files: &crate::FilesConfig, format: ExampleFormat) -> Result<Box<dyn ExampleSource>, DataError> {
-    Ok(Box::new(crate::example::ExampleFiles::open(files, format)?))
-}
-
-/// Without the feature `files`, opening the source fails.
-#[cfg(not(feature = "files"))]
-fn detect(_: &crate::FilesConfig) -> Result<(ExampleFormat, Vec<String>), DataError> {
-    Ok((ExampleFormat::Text, Vec::new()))
-}
-
-/// Without the feature `files`, there are no files.
-#[cfg(not(feature = "files"))]
-fn open_examples(_: &crate::FilesConfig, format: ExampleFormat) -> Result<Box<dyn ExampleSource>, DataError> {
-    let expected = "`text`, because this build has no support for files (feature `files`)".into();
-    Err(DataError::Config { key: "data.format", found: format.to_string(), expected })
+/// Where the files of a source are: what `read` reads, or else the file system.
+fn location(read: Option<ReadFile<'_>>) -> Result<FileLocation<'_>, DataError> {
+    match read {
+        Some(read) => Ok(FileLocation::Memory(read)),
+        #[cfg(feature = "files")]
+        None => Ok(FileLocation::Disk),
+        #[cfg(not(feature = "files"))]
+        None => {
+            let expected = "`stories`, because this build has no support for files (feature `files`)".into();
+            Err(DataError::Config { key: "data.source", found: "files".into(), expected })
+        }
+    }
 }

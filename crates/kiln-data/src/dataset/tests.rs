@@ -312,7 +312,7 @@ fn text_is_built_as_before() {
     assert_eq!(dataset.summaries().next().unwrap().format, ExampleFormat::Labeled);
     let labeled = dataset.build_corpus(&byte_tokenizer(), None, &space, |_, _| ()).unwrap();
     assert_eq!(labeled.training.fingerprint(), before.training.fingerprint());
-    dataset.read_labeled_as_text(&config, &|| false).unwrap();
+    dataset.read_labeled_as_text(&config, None, &|| false).unwrap();
     let text = dataset.build_corpus(&byte_tokenizer(), None, &space, |_, _| ()).unwrap();
     assert_eq!(text.training.fingerprint(), before.training.fingerprint());
 }

@@ -24,7 +24,6 @@ impl DataError {
     }
 
     /// Whether the error concerns the field that is read, and not the validity of the file.
-    #[cfg(feature = "files")]
     pub(crate) fn is_field_error(&self) -> bool {
         matches!(self, Self::MissingTextField { .. } | Self::WrongFieldType { .. } | Self::Conversations { .. })
     }

@@ -23,7 +23,6 @@ pub use encode::{EncodedSequence, ExampleEncoder};
 pub use format::{ExampleFormat, FormatName};
 pub use kind::ExampleKind;
 use serde_json::{Map, Value};
-#[cfg(feature = "files")]
 pub use source::{DetectedFormat, ExampleFiles};
 pub use source::{ExampleSource, Examples, LocatedExample};
 

@@ -1,17 +1,12 @@
 //! Sources of examples: files with rows, and lists in memory.
 
-#[cfg(feature = "files")]
 mod check;
-#[cfg(feature = "files")]
 mod detect;
-#[cfg(feature = "files")]
 mod files;
 
 use super::Example;
 use crate::{DataError, StopSignal, source::report::ReadReport};
-#[cfg(feature = "files")]
 pub use detect::DetectedFormat;
-#[cfg(feature = "files")]
 pub use files::ExampleFiles;
 
 /// An example and its place.

@@ -1,22 +1,20 @@
 //! Text sources: repeatable streams of documents.
 //!
 //! [`Source`] is implemented by the built-in stories ([`stories::StoriesConfig`]), by files and folders
-//! (`files::FileSource`, feature `files`), and by `Vec<String>`. A source is read several times: to find the
+//! ([`files::FileSource`]), and by `Vec<String>`. A source is read several times: to find the
 //! validation split, to train the tokenizer, and to build the corpus. Every pass yields the same documents in the same
 //! order.
 //!
 //! Long documents arrive in parts of up to 1 MiB, so that no file has to fit into memory.
 
-#[cfg(feature = "files")]
 pub mod files;
-pub(crate) mod memory;
 pub mod report;
 pub(crate) mod split_text;
 mod stoppable;
 pub mod stories;
 
 use crate::DataError;
-pub use memory::ReadFile;
+pub use files::ReadFile;
 use report::ReadReport;
 pub use split_text::MAX_PART_BYTES;
 pub use stoppable::{StopSignal, StoppableSource};

@@ -47,7 +47,6 @@ pub struct Omissions {
 
 impl Omissions {
     /// Counts a row or a file.
-    #[cfg(feature = "files")]
     pub(crate) fn add(&mut self, error: &crate::DataError) {
         self.add_message(error);
     }
@@ -198,7 +197,6 @@ mod tests {
         assert_eq!(report.summary().unwrap(), "1 document, plain text");
     }
 
-    #[cfg(feature = "files")]
     #[test]
     fn omissions_are_counted_and_the_first_are_shown() {
         let mut report = ReadReport::default();

@@ -1,7 +1,7 @@
 //! Check of the data before a run: formats, kinds of examples and first rows. No weights are read.
 
 use super::{
-    data::open_data_in,
+    data::{open_data_in, read_labeled_as_text_in},
     objectives::ObjectiveFactory,
     progress::{ProgressEvent, ProgressListener},
 };
@@ -66,7 +66,7 @@ fn check_data<'a>(
     let accepted = objective.accepts();
     let mut dataset = open_data_in(data, storage, stop)?;
     if !accepted.contains(&ExampleKind::Labeled) && accepted.contains(&ExampleKind::Text) {
-        dataset.read_labeled_as_text(data, stop)?;
+        read_labeled_as_text_in(&mut dataset, data, storage, stop)?;
     }
     let mixture = data.mixture()?;
     for (summary, source) in dataset.summaries().zip(&mixture) {

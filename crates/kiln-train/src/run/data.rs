@@ -7,7 +7,8 @@ use crate::{
     storage::{Storage, write_atomic},
 };
 use kiln_data::{
-    ChatTemplate, Corpus, DataConfig, Dataset, DiskSpace, ReadReport, SourceConfig, StopSignal, Subset, Tokenizer,
+    ChatTemplate, Corpus, DataConfig, Dataset, DiskSpace, ReadFile, ReadReport, SourceConfig, StopSignal, Subset,
+    Tokenizer,
 };
 use std::{path::Path, sync::Arc};
 
@@ -103,8 +104,23 @@ pub(super) fn open_data_in<'a>(
 ) -> Result<Dataset<'a>, TrainError> {
     match storage.disk_path(Path::new("")) {
         Some(_) => open_data(data, stop),
-        None => Ok(Dataset::open_in_memory(data, &|path| storage.read(path), stop)?),
+        None => Ok(Dataset::open_in_memory(data, &|path| storage.read_shared(path), stop)?),
     }
+}
+
+/// [`Dataset::read_labeled_as_text`] for a run in a storage.
+///
+/// # Errors
+/// As [`open_data`].
+pub(super) fn read_labeled_as_text_in<'a>(
+    dataset: &mut Dataset<'a>,
+    data: &DataConfig,
+    storage: &dyn Storage,
+    stop: StopSignal<'a>,
+) -> Result<(), TrainError> {
+    let read = |path: &Path| storage.read_shared(path);
+    let read = storage.disk_path(Path::new("")).is_none().then_some(&read as ReadFile);
+    Ok(dataset.read_labeled_as_text(data, read, stop)?)
 }
 
 /// Whether the data are the built-in stories, whose probabilities are known.

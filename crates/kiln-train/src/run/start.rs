@@ -12,7 +12,7 @@ use std::{path::Path, sync::atomic::Ordering};
 /// Starts a run of a resolved recipe in the folder `out` of the storage, or else in the first free one of `runs/<name>`,
 /// `runs/<name>-2`, ….
 ///
-/// Outside of the file system, files that the data name are read from the storage: plain text, such as `texts/story.txt`.
+/// Outside of the file system, files that the data name are read from the storage: texts and rows, such as `data/chats.jsonl`.
 ///
 /// The sources and their first rows, and the settings that need no data, are checked before the folder is created. Folder and
 /// recipe are written before all data are read. An error in the text or in a setting that is found later removes the folder,

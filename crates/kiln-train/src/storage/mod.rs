@@ -25,6 +25,7 @@ use crate::{checkpoint::FileDigest, run_folder_error::RunFolderError};
 use std::{
     fmt, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// Kind of an entry of a storage.
@@ -48,6 +49,14 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`io::ErrorKind::NotFound`] if there is no file, or a failure of the storage.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+
+    /// Contents of a file, without a copy if the storage has them in memory. Default: as [`read`](Self::read).
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    fn read_shared(&self, path: &Path) -> io::Result<Arc<Vec<u8>>> {
+        self.read(path).map(Arc::new)
+    }
 
     /// Names of the entries of a folder, sorted, without those that are not Unicode. A missing folder has none.
     ///

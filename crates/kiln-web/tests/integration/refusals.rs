@@ -39,14 +39,13 @@ fn unknown_calls_runs_and_arguments_are_refused() {
 fn files_that_are_no_models_or_texts_are_refused() {
     let page = Page::new();
     let open = |name: &str, bytes: &[u8]| page.open(vec![(name.into(), bytes.to_vec())]);
-    let cases: [(&str, &[u8]); 7] = [
+    let cases: [(&str, &[u8]); 6] = [
         ("garbage.bin", &[0xFF, 0xFE, 0, 1]),
         ("model.gguf", b"GGUF\x03\0\0\0"),
         ("config.json", b"{\"model_type\":\"llama\"}"),
         ("run.zip", b"PK\x03\x04\xFF and no more"),
         ("empty.txt", b""),
         ("blank.txt", b" \n"),
-        ("rows.jsonl", b"{\"text\":\"a\"}\n"),
     ];
     for (name, bytes) in cases {
         let error = open(name, bytes).expect_err(name);
@@ -54,17 +53,6 @@ fn files_that_are_no_models_or_texts_are_refused() {
     }
     assert_eq!(page.open(Vec::new()).unwrap_err().kind, "usage");
     assert!(page.session.storage().files().is_empty());
-}
-
-#[test]
-fn a_text_is_trained_on() {
-    let page = Page::new();
-    let text = "The brown fox jumps over the lazy dog. ".repeat(400);
-    let opened = page.open(vec![("folder/fox.txt".into(), text.into_bytes())]).unwrap();
-    assert_eq!(opened, json!({ "kind": "data", "paths": ["data/fox.txt"] }));
-    let set = json!(["data.source={ files = { paths = [\"data/fox.txt\"] } }", "stages.0.steps=2"]);
-    let outcome = page.call("train", json!({ "toml": RECIPE, "set": set }));
-    assert_eq!(outcome["step"], 2);
 }
 
 #[test]

@@ -36,8 +36,13 @@ pub fn disk_rows(folder: &Path) -> Vec<Value> {
 
 /// Trains the recipe on disk.
 pub fn train_on_disk(folder: &Path) {
+    train_on_disk_with(folder, &[]);
+}
+
+/// Trains the recipe with assignments on disk.
+pub fn train_on_disk_with(folder: &Path, sets: &[String]) {
     let nothing = |_: &str, _: Option<&str>| unreachable!("the recipe extends nothing");
-    let recipe = Recipe::load(RECIPE, None, &[], &nothing).unwrap();
+    let recipe = Recipe::load(RECIPE, None, sets, &nothing).unwrap();
     let stop_flag = AtomicBool::new(false);
     let context = RunContext { device: Device::flex(), stop_flag: &stop_flag, listener: &mut () };
     start(&recipe, Some(folder), context).unwrap();

@@ -142,7 +142,6 @@ impl fmt::Display for ExampleFormat {
 }
 
 /// Whether a format reads a column of this name.
-#[cfg(feature = "files")]
 pub(crate) fn is_known_column(name: &str) -> bool {
     name == crate::config::DEFAULT_TEXT_FIELD || FORMATS.iter().any(|entry| entry.columns.contains(&name))
 }

@@ -8,9 +8,9 @@ use crate::{
         format::{FieldSample, Recognized, is_known_column, list_formats, recognize},
     },
     source::files::{
+        entry::{FileEntry, FileLocation},
         open_fields::{OpenRows, open_rows},
         rows::{Fields, Rows},
-        walk::{FileEntry, list_files},
     },
 };
 
@@ -33,9 +33,18 @@ impl ExampleFiles {
     /// # Errors
     /// [`DataError::AmbiguousFormat`] for fields of several formats, [`DataError::MixedFormats`] for files of different
     /// formats, and errors of opening a file.
+    #[cfg(feature = "files")]
     pub fn detect(config: &FilesConfig) -> Result<DetectedFormat, DataError> {
+        Self::detect_at(config, FileLocation::Disk)
+    }
+
+    /// The format of the files of `config` at a location.
+    ///
+    /// # Errors
+    /// As `detect`.
+    pub(crate) fn detect_at(config: &FilesConfig, location: FileLocation) -> Result<DetectedFormat, DataError> {
         let mut found: Option<(String, DetectedFormat)> = None;
-        for entry in &list_files(config)?.entries {
+        for entry in &location.list_files(config)?.entries {
             let Some(detected) = detect_file(entry, config)? else { continue };
             let path = entry.path.display().to_string();
             match &found {

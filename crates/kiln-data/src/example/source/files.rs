@@ -6,9 +6,9 @@ use crate::{
     example::{ExampleFormat, format::FormatEntry},
     source::{
         files::{
+            entry::{FileEntry, FileList, FileLocation},
             open_fields::{OpenRows, open_rows},
             rows::{Fields, Rows},
-            walk::{FileEntry, FileList, list_files},
         },
         report::{FileFormat, ReadReport},
     },
@@ -32,12 +32,25 @@ impl ExampleFiles {
     /// # Errors
     /// [`DataError::PathNotFound`] or [`DataError::NotAFile`] for a path, [`DataError::NoText`] if there is no file, and
     /// [`DataError::Config`] for a format of plain text.
+    #[cfg(feature = "files")]
     pub fn open(config: &FilesConfig, format: ExampleFormat) -> Result<Self, DataError> {
+        Self::open_at(config, format, FileLocation::Disk)
+    }
+
+    /// Lists the files of the configured paths at a location, whose rows have the given format.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub(crate) fn open_at(
+        config: &FilesConfig,
+        format: ExampleFormat,
+        location: FileLocation,
+    ) -> Result<Self, DataError> {
         let Some(entry) = format.entry() else {
             let expected = "a format of examples with several fields".into();
             return Err(DataError::Config { key: "data.format", found: format.to_string(), expected });
         };
-        let files = list_files(config)?;
+        let files = location.list_files(config)?;
         let source = Self { config: config.clone(), entry, files, report: Mutex::default() };
         if source.files.entries.is_empty() {
             return Err(DataError::NoText { origin: source.describe() });

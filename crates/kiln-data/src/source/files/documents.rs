@@ -2,8 +2,8 @@
 
 use super::{
     FileSource,
+    entry::FileEntry,
     open::{OpenFile, open_file},
-    walk::FileEntry,
 };
 use crate::{
     DataError,

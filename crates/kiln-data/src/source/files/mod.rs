@@ -1,5 +1,8 @@
 //! File source: text, JSON, CSV, TSV and Parquet files and folders, read as a stream.
 //!
+//! Files are in the file system (feature `files`) or in memory. Both are read by the same code; in memory there are no folders,
+//! and Parquet and compressed files are refused.
+//!
 //! | file | documents | compressed (gzip, Zstandard) |
 //! |---|---|---|
 //! | JSON lines, JSON lists | each row: the field [`FilesConfig::field`] of the object, or the string | yes |
@@ -14,35 +17,46 @@
 //! that they hold no text are skipped. Bad rows and skipped files are counted in the [`ReadReport`].
 
 mod check;
+#[cfg(feature = "files")]
 mod checked_pages;
 mod csv;
+#[cfg(feature = "files")]
+mod decompress;
 mod documents;
-#[cfg(test)]
+pub(crate) mod entry;
+#[cfg(all(test, feature = "files"))]
 mod fault_tests;
-#[cfg(test)]
+#[cfg(all(test, feature = "files"))]
 mod format_tests;
 mod json;
 mod lines;
+#[cfg(all(test, feature = "files"))]
+mod memory_tests;
 mod open;
 pub(crate) mod open_fields;
+mod open_parquet;
+#[cfg(feature = "files")]
 mod parquet;
+#[cfg(feature = "files")]
 mod parquet_fields;
 mod reader;
 pub(crate) mod rows;
 mod signature;
-#[cfg(test)]
+#[cfg(all(test, feature = "files"))]
 mod tests;
 mod text;
-pub(crate) mod walk;
+#[cfg(feature = "files")]
+mod walk;
 
 use super::{Documents, Source, StopSignal, report::ReadReport};
 use crate::{DataError, FilesConfig, config::DEFAULT_TEXT_FIELD};
 use documents::FileDocuments;
+pub use entry::ReadFile;
+use entry::{FileList, FileLocation};
 use std::{
     path::Path,
     sync::{Mutex, PoisonError},
 };
-use walk::FileList;
 
 /// Text source of files and folders.
 #[derive(Debug)]
@@ -58,8 +72,17 @@ impl FileSource {
     ///
     /// # Errors
     /// [`DataError::PathNotFound`] or [`DataError::NotAFile`] for a path, [`DataError::NoText`] if there is no file.
+    #[cfg(feature = "files")]
     pub fn open(config: &FilesConfig) -> Result<Self, DataError> {
-        let files = walk::list_files(config)?;
+        Self::open_at(config, FileLocation::Disk)
+    }
+
+    /// Lists the files of the configured paths at a location.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub(crate) fn open_at(config: &FilesConfig, location: FileLocation) -> Result<Self, DataError> {
+        let files = location.list_files(config)?;
         let source = Self { config: config.clone(), files, report: Mutex::default() };
         if source.files.entries.is_empty() {
             return Err(DataError::NoText { origin: source.describe_paths() });

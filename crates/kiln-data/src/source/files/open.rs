@@ -5,23 +5,19 @@
 
 use super::{
     csv::CsvFile,
+    entry::{FileEntry, io_error},
     json::{self, JsonShape},
-    parquet::ParquetFile,
+    open_parquet::parquet_rows,
     reader::{FileReader, read_start},
     rows::{RowDocuments, Rows},
     signature::{SIGNATURE_BYTES, Signature, find_signature, is_likely_text},
     text::TextFile,
-    walk::{FileEntry, io_error},
 };
 use crate::{
     DataError,
     source::{Documents, MAX_PART_BYTES, report::FileFormat},
 };
-use std::{
-    fs::File,
-    io::{Read, Seek, SeekFrom},
-    path::Path,
-};
+use std::{io::SeekFrom, path::Path};
 
 /// Bytes of a file that are read to recognize its format: the first part of a text.
 pub(super) const START_BYTES: usize = MAX_PART_BYTES;
@@ -76,14 +72,13 @@ pub(super) fn is_skippable(path: &Path, error: &DataError) -> bool {
 fn open_documents<'a>(entry: &FileEntry, field: &str) -> Result<OpenFile<'a>, DataError> {
     let path = &entry.path;
     let name = FileReader::uncompressed_name(path);
-    let raw_start = raw_start(path)?;
+    let raw_start = raw_start(entry)?;
     refuse_signature(path, find_signature(&raw_start))?;
-    if is_parquet(path, &raw_start)? {
-        let file = ParquetFile::open(path, field)?;
-        let column = file.column_name().to_string();
-        return Ok(row_documents(path, Box::new(file), FileFormat::Parquet, column));
+    if is_parquet(entry, &raw_start)? {
+        let (rows, column) = parquet_rows(entry, field)?;
+        return Ok(row_documents(path, rows, FileFormat::Parquet, column));
     }
-    let mut reader = FileReader::open(path)?;
+    let mut reader = FileReader::open(entry)?;
     let start = reader.read_ahead(START_BYTES)?.to_vec();
     if start.starts_with(PARQUET_MAGIC) && reader.is_compressed() {
         return Err(DataError::CompressedParquet { path: path.display().to_string() });
@@ -170,25 +165,22 @@ pub(super) fn check_text(path: &Path, start: &[u8]) -> Result<(), DataError> {
     }
 }
 
-/// The first bytes of a file as it is on disk.
-pub(super) fn raw_start(path: &Path) -> Result<Vec<u8>, DataError> {
-    let mut file = File::open(path).map_err(io_error(path, "open the file"))?;
-    read_start(&mut file, SIGNATURE_BYTES).map_err(io_error(path, "read the file"))
+/// The first bytes of a file as it is stored.
+pub(super) fn raw_start(entry: &FileEntry) -> Result<Vec<u8>, DataError> {
+    read_start(&mut *entry.open()?, SIGNATURE_BYTES).map_err(io_error(&entry.path, "read the file"))
 }
 
 /// Whether a file is Parquet by its name, or by its first and last bytes.
-pub(super) fn is_parquet(path: &Path, raw_start: &[u8]) -> Result<bool, DataError> {
-    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet")) {
+pub(super) fn is_parquet(entry: &FileEntry, raw_start: &[u8]) -> Result<bool, DataError> {
+    if entry.path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet")) {
         return Ok(true);
     }
     if !raw_start.starts_with(PARQUET_MAGIC) || raw_start.len() < 2 * PARQUET_MAGIC.len() {
         return Ok(false);
     }
     let mut end = Vec::new();
-    let read_end = File::open(path).and_then(|mut file| {
-        file.seek(SeekFrom::End(-(PARQUET_MAGIC.len() as i64)))?;
-        file.read_to_end(&mut end)
-    });
-    read_end.map_err(io_error(path, "read the file"))?;
+    let mut file = entry.open()?;
+    let read_end = file.seek(SeekFrom::End(-(PARQUET_MAGIC.len() as i64))).and_then(|_| file.read_to_end(&mut end));
+    read_end.map_err(io_error(&entry.path, "read the file"))?;
     Ok(end == PARQUET_MAGIC)
 }

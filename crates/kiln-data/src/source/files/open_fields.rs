@@ -2,15 +2,15 @@
 
 use super::{
     csv::CsvFields,
+    entry::FileEntry,
     json::{self, JsonShape},
     open::{
         PARQUET_MAGIC, ROW_EXTENSIONS, START_BYTES, check_text, is_parquet, is_skippable, raw_start, refuse_signature,
     },
-    parquet_fields::ParquetFields,
+    open_parquet::parquet_fields,
     reader::FileReader,
     rows::{Fields, Rows},
     signature::find_signature,
-    walk::FileEntry,
 };
 use crate::{DataError, source::report::FileFormat};
 
@@ -41,12 +41,12 @@ pub(crate) fn open_rows(entry: &FileEntry, known: &dyn Fn(&str) -> bool) -> Resu
 fn open(entry: &FileEntry, known: &dyn Fn(&str) -> bool) -> Result<OpenRows, DataError> {
     let path = &entry.path;
     let name = FileReader::uncompressed_name(path);
-    let raw_start = raw_start(path)?;
+    let raw_start = raw_start(entry)?;
     refuse_signature(path, find_signature(&raw_start))?;
-    if is_parquet(path, &raw_start)? {
-        return Ok(OpenRows::Rows(Box::new(ParquetFields::open(path, known)?), FileFormat::Parquet));
+    if is_parquet(entry, &raw_start)? {
+        return Ok(OpenRows::Rows(parquet_fields(entry, known)?, FileFormat::Parquet));
     }
-    let mut reader = FileReader::open(path)?;
+    let mut reader = FileReader::open(entry)?;
     let start = reader.read_ahead(START_BYTES)?.to_vec();
     if start.starts_with(PARQUET_MAGIC) && reader.is_compressed() {
         return Err(DataError::CompressedParquet { path: path.display().to_string() });

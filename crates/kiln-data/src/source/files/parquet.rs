@@ -46,7 +46,7 @@ impl ParquetFile {
     /// string column.
     pub fn open(path: &Path, field: &str) -> Result<Self, DataError> {
         let name = path.display().to_string();
-        let file = File::open(path).map_err(super::walk::io_error(path, "open the file"))?;
+        let file = File::open(path).map_err(super::entry::io_error(path, "open the file"))?;
         let reader = SerializedFileReader::new(file).map_err(|error| corrupt_file_error(&name, &error))?;
         let schema = reader.metadata().file_metadata().schema_descr();
         let column = text_column(schema, &name, field)?;

@@ -36,7 +36,7 @@ impl ParquetFields {
     /// [`DataError::CorruptFile`] for a file that is not valid Parquet.
     pub fn open(path: &Path, known: impl Fn(&str) -> bool) -> Result<Self, DataError> {
         let name = path.display().to_string();
-        let file = File::open(path).map_err(super::walk::io_error(path, "open the file"))?;
+        let file = File::open(path).map_err(super::entry::io_error(path, "open the file"))?;
         let opened = catch_unwind(AssertUnwindSafe(|| {
             let reader = SerializedFileReader::new(file)?;
             check_offsets(&reader)?;

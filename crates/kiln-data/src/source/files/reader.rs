@@ -2,11 +2,10 @@
 //!
 //! The compression is recognized by the first bytes of the file, not by its name.
 
-use super::walk::io_error;
+use super::entry::{FileEntry, ReadSeek, io_error};
 use crate::DataError;
 use std::{
-    fs::File,
-    io::{BufReader, Read, Seek, SeekFrom},
+    io::{Read, SeekFrom},
     path::Path,
 };
 
@@ -30,27 +29,25 @@ pub(crate) struct FileReader {
 }
 
 impl FileReader {
-    /// Opens a file. A gzip file may have several members, as written by parallel compressors.
+    /// Opens a file.
     ///
     /// # Errors
-    /// [`DataError::CorruptFile`] if the name ends in `.gz` or `.zst`, but the content is no such archive; I/O errors.
-    pub fn open(path: &Path) -> Result<Self, DataError> {
-        let mut file = File::open(path).map_err(io_error(path, "open the file"))?;
-        let magic = read_start(&mut file, ZSTD_MAGIC.len()).map_err(io_error(path, "read the file"))?;
-        let is_gzip = magic.starts_with(GZIP_MAGIC);
-        let is_zstd = is_zstd(&magic);
-        if let Some(extension) = compression_extension(path) {
-            check_archive(path, extension, is_gzip, is_zstd)?;
+    /// [`DataError::CorruptFile`] if the name ends in `.gz` or `.zst`, but the content is no such archive;
+    /// [`DataError::UnsupportedFile`] for a compressed file in memory; I/O errors.
+    pub fn open(entry: &FileEntry) -> Result<Self, DataError> {
+        let path = &entry.path;
+        let mut file = entry.open()?;
+        let magic = read_start(&mut *file, ZSTD_MAGIC.len()).map_err(io_error(path, "read the file"))?;
+        let compression = Compression::of(&magic);
+        if let (Some(extension), None) = (compression_extension(path), compression) {
+            return Err(not_compressed_error(path, extension));
         }
-        let reader: Box<dyn Read + Send> = if is_gzip {
-            Box::new(flate2::read::MultiGzDecoder::new(BufReader::new(file)))
-        } else if is_zstd {
-            Box::new(zstd::Decoder::new(file).map_err(io_error(path, "open the archive"))?)
-        } else {
-            Box::new(file)
+        let reader = match compression {
+            None => Box::new(file),
+            Some(compression) => decompress(entry, compression, file)?,
         };
         let path = path.display().to_string();
-        Ok(Self { reader, path, is_compressed: is_gzip || is_zstd, start: Vec::new(), text_offset: 0 })
+        Ok(Self { reader, path, is_compressed: compression.is_some(), start: Vec::new(), text_offset: 0 })
     }
 
     /// Reader of bytes in memory, in place of the file `path`.
@@ -113,16 +110,48 @@ impl FileReader {
 }
 
 /// The first bytes of a file, whose position is then at its start again.
-pub(super) fn read_start(file: &mut File, limit: usize) -> std::io::Result<Vec<u8>> {
+pub(super) fn read_start(file: &mut dyn ReadSeek, limit: usize) -> std::io::Result<Vec<u8>> {
     let mut start = Vec::new();
-    file.take(limit as u64).read_to_end(&mut start)?;
+    Read::take(&mut *file, limit as u64).read_to_end(&mut start)?;
     file.seek(SeekFrom::Start(0))?;
     Ok(start)
 }
 
-/// Whether a file begins with a Zstandard frame or with a skippable frame, which `pzstd` writes first.
-fn is_zstd(magic: &[u8]) -> bool {
-    magic.starts_with(ZSTD_MAGIC) || matches!(magic, [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..])
+/// Compression of a whole file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Compression {
+    Gzip,
+    Zstandard,
+}
+
+impl Compression {
+    /// The compression of a file with these first bytes. A Zstandard file begins with a frame, or with a skippable frame, which
+    /// `pzstd` writes first.
+    fn of(magic: &[u8]) -> Option<Self> {
+        if magic.starts_with(GZIP_MAGIC) {
+            return Some(Self::Gzip);
+        }
+        let is_zstd = magic.starts_with(ZSTD_MAGIC) || matches!(magic, [0x50..=0x5F, 0x2A, 0x4D, 0x18, ..]);
+        is_zstd.then_some(Self::Zstandard)
+    }
+}
+
+/// The decompressed bytes of an open file. Files in memory are not decompressed.
+fn decompress(
+    entry: &FileEntry,
+    compression: Compression,
+    file: Box<dyn ReadSeek>,
+) -> Result<Box<dyn Read + Send>, DataError> {
+    #[cfg(feature = "files")]
+    if entry.contents.is_none() {
+        return super::decompress::decompress(entry, compression, file);
+    }
+    drop(file);
+    let found = match compression {
+        Compression::Gzip => "a gzip archive",
+        Compression::Zstandard => "a Zstandard archive",
+    };
+    Err(entry.refuse(found, "decompress it: a compressed file is read from a disk only"))
 }
 
 /// `gz` or `zst` if the name of a file ends so.
@@ -132,10 +161,7 @@ fn compression_extension(path: &Path) -> Option<&str> {
 }
 
 /// Error for a file whose content is not the archive that its extension names.
-fn check_archive(path: &Path, extension: &str, is_gzip: bool, is_zstd: bool) -> Result<(), DataError> {
-    if is_gzip || is_zstd {
-        return Ok(());
-    }
+fn not_compressed_error(path: &Path, extension: &str) -> DataError {
     let reason = format!("the name ends in .{extension}, but the content is not compressed as .gz or .zst");
-    Err(DataError::CorruptFile { path: path.display().to_string(), reason })
+    DataError::CorruptFile { path: path.display().to_string(), reason }
 }

@@ -2,7 +2,10 @@
 //!
 //! Folders are listed recursively in byte order of the names. Hidden files (`.name`) are ignored.
 
-use super::reader::FileReader;
+use super::{
+    entry::{FileEntry, FileList, ReadSeek, io_error},
+    reader::FileReader,
+};
 use crate::{DataError, FilesConfig};
 use std::{
     collections::BTreeSet,
@@ -10,24 +13,6 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
 };
-
-/// File of a source.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct FileEntry {
-    pub path: PathBuf,
-    /// Size on disk, in bytes.
-    pub size: u64,
-    /// Whether the path was configured itself. Then the file must be text; files in folders may be skipped.
-    pub is_explicit: bool,
-}
-
-/// Files of a source.
-#[derive(Debug, Default)]
-pub(crate) struct FileList {
-    pub entries: Vec<FileEntry>,
-    /// Links in folders that lead nowhere.
-    pub dangling: Vec<DataError>,
-}
 
 /// Lists all files of the configuration: paths in the given order, folders in name order.
 ///
@@ -43,7 +28,12 @@ pub(crate) fn list_files(config: &FilesConfig) -> Result<FileList, DataError> {
         if kind.is_dir() {
             walk.visit_folder(path)?;
         } else if kind.is_file() {
-            walk.files.entries.push(FileEntry { path: path.into(), size: kind.len(), is_explicit: true });
+            walk.files.entries.push(FileEntry {
+                path: path.into(),
+                size: kind.len(),
+                is_explicit: true,
+                contents: None,
+            });
         } else {
             return Err(DataError::NotAFile { path: path.display().to_string() });
         }
@@ -98,7 +88,12 @@ impl FileWalker<'_> {
             return self.visit_folder(path);
         }
         if kind.is_file() && self.passes_filter(name) {
-            self.files.entries.push(FileEntry { path: path.into(), size: kind.len(), is_explicit: false });
+            self.files.entries.push(FileEntry {
+                path: path.into(),
+                size: kind.len(),
+                is_explicit: false,
+                contents: None,
+            });
         }
         Ok(())
     }
@@ -124,10 +119,10 @@ fn sorted_names(folder: &Path) -> io::Result<Vec<OsString>> {
     Ok(names)
 }
 
-/// Adapter for `map_err` that adds the path and the attempted action.
-pub(crate) fn io_error(path: &Path, action: &'static str) -> impl Fn(io::Error) -> DataError {
-    let path = path.display().to_string();
-    move |error| DataError::Io { path: path.clone(), action, reason: error.to_string() }
+/// Opens a file.
+pub(super) fn open_on_disk(path: &Path) -> Result<Box<dyn ReadSeek>, DataError> {
+    let file = fs::File::open(path).map_err(io_error(path, "open the file"))?;
+    Ok(Box::new(file))
 }
 
 /// Error for a path without metadata: [`DataError::PathNotFound`] with a suggestion, or an I/O error.

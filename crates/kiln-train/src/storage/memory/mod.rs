@@ -95,6 +95,10 @@ impl Storage for MemoryStorage {
         Ok(self.lock().file(&normalized(path))?.to_vec())
     }
 
+    fn read_shared(&self, path: &Path) -> io::Result<Arc<Vec<u8>>> {
+        Ok(self.lock().file(&normalized(path))?.clone())
+    }
+
     fn entries(&self, folder: &Path) -> io::Result<Vec<String>> {
         self.lock().names_in(&normalized(folder))
     }
