@@ -125,7 +125,7 @@ export async function generateSteps(page, record, view) {
   await record("generate", { still: true });
   await page.keyboard.press("Escape");
   await page.getByLabel("Max new tokens").fill("2000");
-  await page.getByLabel("Temperature").fill("1");
+  await page.getByRole("spinbutton", { name: "Temperature", exact: true }).fill("1");
   await page.getByRole("button", { name: "Generate", exact: true }).click();
   const stop = page.getByRole("button", { name: "Stop" });
   if (await stop.isVisible()) await stop.click().catch(() => {});
@@ -178,7 +178,7 @@ export async function compareSteps(page, record) {
 /** A file that is nothing that Kiln reads gets a sentence, and the page goes on. */
 export async function uploadGarbage(page, record) {
   await page.getByRole("link", { name: "Train", exact: true }).click();
-  await page.locator("#page-train input[type='file']").first().setInputFiles({ name: "garbage.bin", mimeType: "application/octet-stream", buffer: Buffer.from("deadbeef<img src=x onerror=alert(1)>") });
+  await page.locator("#page-train input[type='file']").first().setInputFiles({ name: "garbage<img src=x onerror=alert(1)>.bin", mimeType: "application/octet-stream", buffer: Buffer.from([0xff, 0xfe, 0, 1, 2, 3]) });
   await page.locator("#notices .notice").waitFor({ timeout: SLOW });
   expect((await page.locator("#notices .notice").innerText()).length > 20, "garbage gets a sentence");
   await record("garbage");
