@@ -350,7 +350,7 @@ await check('bad input gets an error with a sentence, and the worker lives', asy
   const garbage = join(scratch, 'garbage.bin');
   writeFileSync(garbage, Buffer.from([0xff, 0xfe, 0, 1, 2, 3]));
   const unknown = (await openFiles(garbage)).error;
-  expect(unknown?.kind && unknown.message.includes('garbage.bin'), JSON.stringify(unknown));
+  expect(unknown?.kind && `${unknown.where} ${unknown.message}`.includes('garbage.bin'), JSON.stringify(unknown));
   const nothing = await errorOf('generate', { model: 'm99', prompt: 'a' });
   expect(nothing.kind === 'not-loaded', JSON.stringify(nothing));
   const { recipes } = await call('catalog');
