@@ -11,9 +11,9 @@
 //! output.
 //!
 //! Parameters: those of the projection (`q`, `k`, `v`, `o`, …), `sink [H]` with a sink, `prefix.entries` with a trained
-//! prefix, `position` with a position of its own, `score.…` of talking heads and of `differential`, `value_residual` with a value residual. Without
-//! keys and values of its own (source `shared`) it has no `k` and `v`. Probes: `queries`, `keys`, `values`, `weights`,
-//! `prefix_weights`.
+//! prefix, `position` with a position of its own, `score.…` of the scores `talking_heads` and `differential`, `value_residual`
+//! with a value residual. Without keys and values of its own (source `shared`) it has no `k` and `v`. Probes: `queries`,
+//! `keys`, `values`, `weights`, `prefix_weights`.
 //!
 //! Shapes: B batch, H query heads, G key-value heads, T queries, S keys, D width of a head, E width of a value, M hidden.
 
