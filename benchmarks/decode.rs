@@ -9,9 +9,11 @@
 //! * *÷ read*: time at 4,000 ÷ (time at 16 + read);
 //! * *÷ roofline*: time at 4,000 ÷ (time at 16 + the greater of read and arithmetic).
 //!
-//! Bandwidth and peak are measured in the same run, with all threads: a buffer of the size of the largest cache is read, and
-//! registers are multiplied. A figure is the least over the rounds (`--rounds N`, default 5), and within a round the lower
-//! quartile of the tokens.
+//! Before each token a buffer of 128 MB is read. Weights and cache are therefore in memory and not in the processor's caches when
+//! the token starts, as in a model that is larger than those, at both depths. These reads, on all threads, are also the measure of
+//! the bandwidth. The peak is measured with multiply–adds of registers on all threads. The depths take turns, token by token. A
+//! figure is the median over the rounds (`--rounds N`, default 5), and within a round the lower quartile of the tokens.
+//! `--layer TEXT` measures the layers whose name contains the text.
 
 use kiln::{
     infer::CacheDtype,
@@ -32,8 +34,8 @@ const TOKENS: usize = 64;
 const LAYERS: usize = 4;
 const VOCAB: usize = 64;
 
-/// Keys and values of one layer of eight heads of 64 after 4,000 tokens, times [`LAYERS`]: 65.5 MB.
-const READ_VALUES: usize = LAYERS * DEPTHS[1] * 2 * 8 * 64;
+/// Values of the buffer that is read before each token: 128 MB.
+const BUFFER_VALUES: usize = 32_000_000;
 
 /// Four layers.
 struct Kind {
@@ -105,6 +107,29 @@ impl Kind {
     fn flops(&self, depth: usize) -> f64 {
         (2 * LAYERS * self.products * depth.min(self.visible)) as f64
     }
+
+    /// Row of the table.
+    fn row(&self, model: &Model, rounds: &[Round], peak: f64) -> String {
+        let median = |figure: &dyn Fn(&Round) -> f64| quantile(rounds.iter().map(figure).collect(), 0.5);
+        let [first, bytes] = DEPTHS.map(|depth| self.state_bytes(model, depth));
+        // Bytes by which a token makes the state grow, a layer: 0 for a state of fixed size.
+        let per_token = (self.state_bytes(model, 17) - first) / LAYERS as f64;
+        let arithmetic = (self.flops(DEPTHS[1]) - self.flops(DEPTHS[0])) / peak;
+        let from_memory = |round: &Round| (bytes - first) * self.readers as f64 * round.read / (4 * BUFFER_VALUES) as f64;
+        let against = |round: &Round, more: f64| round.tokens[1] / (round.tokens[0] + more);
+        format!(
+            "| {} | {per_token:.0} | {:.1} MB | {:.1} GB/s | {:.0} µs | {:.0} µs | {:.0} µs | {:.0} µs | {:.2} | {:.2} |",
+            self.name,
+            bytes / 1e6,
+            (4 * BUFFER_VALUES) as f64 / 1e9 / median(&|round| round.read),
+            median(&|round| round.tokens[0]) * 1e6,
+            median(&|round| round.tokens[1]) * 1e6,
+            median(&from_memory) * 1e6,
+            arithmetic * 1e6,
+            median(&|round| against(round, from_memory(round))),
+            median(&|round| against(round, from_memory(round).max(arithmetic))),
+        )
+    }
 }
 
 /// Token i of the text.
@@ -122,80 +147,74 @@ fn read(model: &Model, depth: usize, dtype: CacheDtype) -> State {
     state
 }
 
-/// Seconds of a token, over [`TOKENS`] tokens after `state`.
-fn decode(model: &Model, mut state: State, depth: usize) -> f64 {
-    let mut seconds: Vec<f64> = Vec::new();
-    for i in depth..depth + TOKENS {
-        let start = Instant::now();
-        let (hidden, next) = model.step(&[token(i)], &[1], Direction::Causal, std::mem::take(&mut state));
-        state = next;
-        black_box(hidden.into_data());
-        seconds.push(start.elapsed().as_secs_f64());
+/// Seconds of one round.
+struct Round {
+    /// A token after each of [`DEPTHS`].
+    tokens: [f64; 2],
+    /// A read of the buffer.
+    read: f64,
+}
+
+/// Decodes [`TOKENS`] tokens after each of two states.
+fn decode(model: &Model, mut states: [State; 2], buffer: &[f32]) -> Round {
+    let (mut tokens, mut reads) = ([vec![], vec![]], vec![]);
+    for i in 0..TOKENS {
+        for (state, (seconds, depth)) in states.iter_mut().zip(tokens.iter_mut().zip(DEPTHS)) {
+            reads.push(time(|| _ = black_box(roofline::read(buffer))));
+            seconds.push(time(|| {
+                let (hidden, next) = model.step(&[token(depth + i)], &[1], Direction::Causal, std::mem::take(state));
+                *state = next;
+                black_box(hidden.into_data());
+            }));
+        }
     }
     // The lower quartile: other programs make tokens slower, never faster.
-    seconds.sort_by(f64::total_cmp);
-    seconds[TOKENS / 4]
+    Round { tokens: tokens.map(|seconds| quantile(seconds, 0.25)), read: quantile(reads, 0.25) }
 }
 
-/// The least value.
-fn least(values: impl IntoIterator<Item = f64>) -> f64 {
-    values.into_iter().fold(f64::INFINITY, f64::min)
+/// Seconds of a call.
+fn time(call: impl FnOnce()) -> f64 {
+    let start = Instant::now();
+    call();
+    start.elapsed().as_secs_f64()
 }
 
-/// Least seconds of a call, over `count` calls.
-fn least_time(count: usize, mut call: impl FnMut() -> f32) -> f64 {
-    least((0..count).map(|_| {
-        let start = Instant::now();
-        black_box(call());
-        start.elapsed().as_secs_f64()
-    }))
+/// The value below which a fraction of the values lies.
+fn quantile(mut values: Vec<f64>, fraction: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[((values.len() - 1) as f64 * fraction) as usize]
 }
 
-/// Bytes per second of memory, and floating-point operations per second.
-fn machine() -> [f64; 2] {
-    let values = vec![1.0; READ_VALUES];
-    let bandwidth = (4 * READ_VALUES) as f64 / least_time(50, || roofline::read(&values));
+/// Floating-point operations per second, on all threads.
+fn peak() -> f64 {
     let (rounds, threads) = (1_000_000, std::thread::available_parallelism().map_or(1, usize::from));
-    let flops = (threads * roofline::multiply_add_flops(rounds)) as f64;
-    [bandwidth, flops / least_time(20, || roofline::multiply_adds(rounds))]
+    let seconds = (0..20).map(|_| time(|| _ = black_box(roofline::multiply_adds(rounds))));
+    (threads * roofline::multiply_add_flops(rounds)) as f64 / quantile(seconds.collect(), 0.0)
+}
+
+/// The argument after `--name`.
+fn argument(name: &str) -> Option<String> {
+    std::env::args().skip_while(|argument| argument != name).nth(1)
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     retain_freed_pages();
-    let rounds = std::env::args().skip_while(|argument| argument != "--rounds").nth(1);
-    let rounds: usize = rounds.map_or(Ok(5), |rounds| rounds.parse())?;
-    let [bandwidth, peak] = machine();
-    println!("Bandwidth {:.1} GB/s, peak {:.0} GFLOP/s.\n", bandwidth / 1e9, peak / 1e9);
+    let rounds: usize = argument("--rounds").map_or(Ok(5), |rounds| rounds.parse())?;
+    let wanted = argument("--layer").unwrap_or_default();
+    let (buffer, peak) = (vec![1.0; BUFFER_VALUES], peak());
+    println!("Peak {:.0} GFLOP/s.\n", peak / 1e9);
     println!(
-        "| layer | bytes a token | state | token at 16 | at 4,000 | read | arithmetic | ÷ read | ÷ roofline |\n\
-         | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+        "| layer | bytes a token | state | bandwidth | token at 16 | at 4,000 | read | arithmetic | ÷ read | ÷ roofline |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
     );
-    for kind in KINDS {
+    for kind in KINDS.iter().filter(|kind| kind.name.contains(&wanted)) {
         let model = kind.model()?;
         let states = DEPTHS.map(|depth| read(&model, depth, kind.dtype));
-        let mut figures = [vec![], vec![]];
+        let mut measured = Vec::new();
         for _ in 0..rounds {
-            for (i, state) in states.iter().enumerate() {
-                figures[i].push(decode(&model, state.fork(&[0])?, DEPTHS[i]));
-            }
+            measured.push(decode(&model, [states[0].fork(&[0])?, states[1].fork(&[0])?], &buffer));
         }
-        let [short, long] = figures.map(least);
-        let [first, bytes] = DEPTHS.map(|depth| kind.state_bytes(&model, depth));
-        // Bytes by which a token makes the state grow, a layer: 0 for a state of fixed size.
-        let per_token = (kind.state_bytes(&model, 17) - first) / LAYERS as f64;
-        let from_memory = (bytes - first) * kind.readers as f64 / bandwidth;
-        let arithmetic = (kind.flops(DEPTHS[1]) - kind.flops(DEPTHS[0])) / peak;
-        println!(
-            "| {} | {per_token:.0} | {:.1} MB | {:.0} µs | {:.0} µs | {:.0} µs | {:.0} µs | {:.2} | {:.2} |",
-            kind.name,
-            bytes / 1e6,
-            short * 1e6,
-            long * 1e6,
-            from_memory * 1e6,
-            arithmetic * 1e6,
-            long / (short + from_memory),
-            long / (short + from_memory.max(arithmetic)),
-        );
+        println!("{}", kind.row(&model, &measured, peak));
     }
     Ok(())
 }

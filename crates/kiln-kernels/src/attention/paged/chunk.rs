@@ -14,7 +14,7 @@
 //! Multiply and add are fused on machines with AVX2 and AVX-512 (one rounding) and separate elsewhere.
 
 use super::{
-    line::{F16Line, F32Line, LANES, PageLine},
+    line::{F16Line, F32Line, HeadSlice, LANES, NextPage, PageLine},
     scores::page_products,
     values::add_values,
 };
@@ -27,15 +27,6 @@ use kiln_spec::pages::PAGE_SIZE;
 
 /// Scores of one query for the keys of a page, or weights.
 pub type PageScores = [f32; PAGE_SIZE];
-
-/// Rows of one head of one cached tensor: `[PAGE_SIZE, stride · LANES]` of each page.
-#[derive(Clone, Copy)]
-pub struct HeadSlice {
-    /// Index of the first line within a page.
-    pub start: usize,
-    /// Lines from one row to the next.
-    pub stride: usize,
-}
 
 /// A page that the query sees in part or as a whole.
 pub struct ChunkPage<'a, E> {
@@ -63,12 +54,19 @@ pub struct Chunk<'a, E> {
     pub score: &'a dyn TileScore,
     /// Pages with a visible key, in ascending order.
     pub pages: Vec<ChunkPage<'a, E>>,
+    /// The first page of the task that follows.
+    pub following: NextPage<'a, E>,
 }
 
-impl<E> Chunk<'_, E> {
-    /// Lines of the page after page i, to be fetched; of page i itself if it is the last.
-    fn next_lines(&self, i: usize) -> &[E] {
-        self.pages.get(i + 1).unwrap_or(&self.pages[i]).lines
+impl<E: PageLine> Chunk<'_, E> {
+    /// The page after page i.
+    fn next_page(&self, i: usize) -> NextPage<'_, E> {
+        self.pages.get(i + 1).map_or(self.following, |page| NextPage { lines: page.lines, heads: 0 })
+    }
+
+    /// The part of the keys that is the value too.
+    pub fn latent(&self) -> Option<HeadSlice> {
+        self.keys.contains(&self.value).then_some(self.value)
     }
 }
 
@@ -127,11 +125,11 @@ fn softmax<E: PageLine, S: F32x16>(chunk: &Chunk<E>, partial: &mut Partial) {
     // Not −∞: a page whose scores are all −∞ then has weights of 0.
     *partial = Partial { out: vec![0.0; r * width], max: vec![f32::MIN; r], total: vec![] };
     for (i, page) in chunk.pages.iter().enumerate() {
-        let next = chunk.next_lines(i);
+        let next = chunk.next_page(i);
         page_scores::<E, S>(chunk, page, next, &mut scores);
         for query in 0..r {
             let out = &mut partial.out[query * width..][..width];
-            exponentials(&mut scores[query], &mut partial.max[query], &mut totals[query], out);
+            exponentials::<S>(&mut scores[query], &mut partial.max[query], &mut totals[query], out);
         }
         add_values::<E, S>(chunk, page, next, &scores, partial.out.as_chunks_mut().0);
     }
@@ -141,13 +139,14 @@ fn softmax<E: PageLine, S: F32x16>(chunk: &Chunk<E>, partial: &mut Partial) {
 /// Replaces the scores of a page by exp(s − m), m the greatest score up to this page, and adds them to `totals`, lane by lane. If m
 /// grew, the sums over earlier pages are scaled first.
 #[inline(always)]
-fn exponentials(scores: &mut PageScores, max: &mut f32, totals: &mut [f32; LANES], out: &mut [f32]) {
+fn exponentials<S: F32x16>(scores: &mut PageScores, max: &mut f32, totals: &mut [f32; LANES], out: &mut [f32]) {
     let of_page = page_max(scores);
     if of_page > *max {
         let factor = exp(*max - of_page);
         *max = of_page;
-        for sum in totals.iter_mut().chain(out) {
-            *sum *= factor;
+        scale::<S>(totals, factor);
+        for sums in out.as_chunks_mut().0 {
+            scale::<S>(sums, factor);
         }
     }
     for score in scores.iter_mut() {
@@ -158,6 +157,12 @@ fn exponentials(scores: &mut PageScores, max: &mut f32, totals: &mut [f32; LANES
             *total += weight;
         }
     }
+}
+
+/// values ← factor · values.
+#[inline(always)]
+fn scale<S: F32x16>(values: &mut [f32; LANES], factor: f32) {
+    S::load(values).mul_add(S::splat(factor), S::splat(0.0)).store(values);
 }
 
 /// The greatest score; NaNs are ignored.
@@ -184,7 +189,7 @@ fn chunk_scores<E: PageLine, S: F32x16>(chunk: &Chunk<E>) -> Vec<f32> {
     let mut out = vec![0.0f32; chunk.num_queries * columns];
     let mut scores = vec![[0.0; PAGE_SIZE]; chunk.num_queries];
     for (i, page) in chunk.pages.iter().enumerate() {
-        page_scores::<E, S>(chunk, page, chunk.next_lines(i), &mut scores);
+        page_scores::<E, S>(chunk, page, chunk.next_page(i), &mut scores);
         for (out, scores) in out.chunks_exact_mut(columns).zip(&scores) {
             out[i * PAGE_SIZE..][..PAGE_SIZE].copy_from_slice(scores);
         }
@@ -201,14 +206,14 @@ fn weighted_values<E: PageLine, S: F32x16>(chunk: &Chunk<E>, weights: &[f32], co
         for (of_page, weights) in of_page.iter_mut().zip(weights.chunks_exact(columns)) {
             of_page.copy_from_slice(&weights[i * PAGE_SIZE..][..PAGE_SIZE]);
         }
-        add_values::<E, S>(chunk, page, chunk.next_lines(i), &of_page, out.as_chunks_mut().0);
+        add_values::<E, S>(chunk, page, chunk.next_page(i), &of_page, out.as_chunks_mut().0);
     }
     out
 }
 
 /// Scores of one page: products with all parts of the keys, bias, transformation, −∞ for hidden keys.
 #[inline(always)]
-fn page_scores<E: PageLine, S: F32x16>(chunk: &Chunk<E>, page: &ChunkPage<E>, next: &[E], scores: &mut [PageScores]) {
+fn page_scores<E: PageLine, S: F32x16>(chunk: &Chunk<E>, page: &ChunkPage<E>, next: NextPage<E>, scores: &mut [PageScores]) {
     page_products::<E, S>(chunk, page, next, scores);
     for (query, scores) in scores.iter_mut().enumerate() {
         if !page.bias.is_empty() {
@@ -243,11 +248,12 @@ mod tests {
         pack_queries(&normals(r * 48), 48, &mut queries);
         let keys = vec![HeadSlice { start: 0, stride: 2 }, HeadSlice { start: 128, stride: 1 }];
         let value = if is_latent { keys[0] } else { HeadSlice { start: 192, stride: 3 } };
+        let following = NextPage { lines: &lines, heads: 0 };
         let page = |(lines, visible)| ChunkPage { lines, visible, bias: vec![] };
         let pages = lines.chunks(6 * 64).zip([u64::MAX, 0xf_ffff_ffff]).map(page).collect();
         let score = Softmax::default().tile().expect("a softmax works in a tile");
         let mut partial = Partial::default();
-        let chunk = Chunk { queries: &queries, num_queries: r, width: 48, keys, value, score: &*score, pages };
+        let chunk = Chunk { queries: &queries, num_queries: r, width: 48, keys, value, score: &*score, pages, following };
         run(&chunk, Work::Softmax(&mut partial));
         partial
     }

@@ -4,32 +4,52 @@
 
 use super::{
     chunk::{Chunk, ChunkPage, PageScores},
-    line::{LANES, PageLine, prefetch},
+    line::{HeadSlice, LANES, NextPage, NextRows, PageLine},
     queries::query_tiles,
 };
 use crate::packed::f32x16::F32x16;
 use kiln_spec::pages::PAGE_SIZE;
 
-/// Keys of a page, and the next page, which is fetched meanwhile.
-struct PageKeys<'a, 'c, E> {
-    chunk: &'a Chunk<'c, E>,
+/// Keys of a page.
+struct PageKeys<'a, E> {
+    /// Parts that a key is made of.
+    parts: &'a [HeadSlice],
+    /// The part that is the value too.
+    latent: Option<HeadSlice>,
     lines: &'a [E],
-    next: &'a [E],
+    /// The page that is fetched meanwhile; none if other queries fetched it already.
+    next: Option<NextPage<'a, E>>,
 }
 
-/// Products q · k of all queries with all slots of a page, `[R]`. Meanwhile the keys of the page `next` are fetched.
+/// One part of some keys of a page, those after another.
+struct KeyRows<'a, E> {
+    /// M rows.
+    lines: &'a [E],
+    stride: usize,
+    /// The rows of the next page that are fetched meanwhile, from their first line up to line `fetched`.
+    next: Option<NextRows<E>>,
+    fetched: usize,
+}
+
+/// Products q · k of all queries with all slots of a page, `[R]`. Meanwhile the keys of the page `next` are fetched; of latents,
+/// which are values too, the first half of each row.
 ///
 /// Sixteen products at a time: of eight queries with two keys, of four with four, of two with eight or of one with sixteen.
 #[inline(always)]
 pub fn page_products<E: PageLine, S: F32x16>(
     chunk: &Chunk<E>,
     page: &ChunkPage<E>,
-    next: &[E],
+    next: NextPage<E>,
     scores: &mut [PageScores],
 ) {
-    let keys = PageKeys { chunk, lines: page.lines, next };
     let (queries, lines) = (chunk.queries.as_chunks::<LANES>().0, chunk.width / LANES);
     for tile in query_tiles(chunk.num_queries) {
+        let keys = PageKeys {
+            parts: &chunk.keys,
+            latent: chunk.latent(),
+            lines: page.lines,
+            next: (tile.first == 0).then_some(next),
+        };
         let queries = &queries[tile.first * lines..][..tile.count * lines];
         let scores = &mut scores[tile.first..][..tile.count];
         match tile.count {
@@ -86,34 +106,64 @@ fn tile_scores<E: PageLine, S: F32x16, const N: usize, const M: usize>(
 /// Lanes of the products of N queries, of T, with M keys over all parts of the keys.
 #[inline(always)]
 fn key_products<E: PageLine, S: F32x16, const T: usize, const N: usize, const M: usize>(
-    page: &PageKeys<E>,
+    keys: &PageKeys<E>,
     mut queries: &[[[f32; LANES]; T]],
     [query, slot]: [usize; 2],
 ) -> [[S; M]; N] {
     let mut sums = [[S::splat(0.0); M]; N];
-    for part in &page.chunk.keys {
+    for part in keys.parts {
         let (of_part, rest) = queries.split_at(part.stride);
         queries = rest;
-        let mut keys = [&page.lines[..0]; M];
-        let mut ahead = [&page.next[..0]; M];
-        for k in 0..M {
-            let start = part.start + (slot + k) * part.stride;
-            keys[k] = &page.lines[start..start + part.stride];
-            ahead[k] = &page.next[start..];
-        }
-        for (i, queries) in of_part.iter().enumerate() {
-            let mut key = [S::splat(0.0); M];
-            for k in 0..M {
-                key[k] = keys[k][i].load();
-                prefetch(ahead[k], i);
-            }
-            for n in 0..N {
-                let query = S::load(&queries[query + n]);
-                for k in 0..M {
-                    sums[n][k] = key[k].mul_add(query, sums[n][k]);
-                }
-            }
+        let is_latent = keys.latent == Some(*part);
+        let rows = KeyRows {
+            lines: &keys.lines[part.start + slot * part.stride..][..M * part.stride],
+            stride: part.stride,
+            // Several tiles of queries read the same keys: the first one fetches.
+            next: keys.next.filter(|_| query == 0).map(|next| next.rows(*part).skip(slot * part.stride)),
+            fetched: if is_latent { part.stride / 2 } else { part.stride },
+        };
+        // Heads of 64 and 128: the loop over a row's lines is unrolled.
+        match part.stride {
+            4 if !is_latent => add_products::<E, S, T, N, M, 4>(rows, of_part, query, &mut sums),
+            8 if !is_latent => add_products::<E, S, T, N, M, 8>(rows, of_part, query, &mut sums),
+            _ => add_products::<E, S, T, N, M, 0>(rows, of_part, query, &mut sums),
         }
     }
     sums
+}
+
+/// [`key_products`] of one part, of W lines (0: any number).
+#[inline(always)]
+fn add_products<E: PageLine, S: F32x16, const T: usize, const N: usize, const M: usize, const W: usize>(
+    part: KeyRows<E>,
+    queries: &[[[f32; LANES]; T]],
+    query: usize,
+    sums: &mut [[S; M]; N],
+) {
+    let stride = if W > 0 { W } else { part.stride };
+    let fetched = if W > 0 { W } else { part.fetched };
+    let queries = &queries[..stride];
+    let mut rows = [&part.lines[..0]; M];
+    for k in 0..M {
+        rows[k] = &part.lines[k * stride..][..stride];
+    }
+    for i in 0..stride {
+        let mut key = [S::splat(0.0); M];
+        for k in 0..M {
+            key[k] = rows[k][i].load();
+        }
+        if let Some(next) = part.next
+            && i < fetched
+        {
+            for k in 0..M {
+                next.skip(k * stride).prefetch(i);
+            }
+        }
+        for n in 0..N {
+            let query = S::load(&queries[i][query + n]);
+            for k in 0..M {
+                sums[n][k] = key[k].mul_add(query, sums[n][k]);
+            }
+        }
+    }
 }

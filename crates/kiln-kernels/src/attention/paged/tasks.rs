@@ -2,8 +2,8 @@
 
 use super::{
     CHUNK_PAGES, Page, PagedCall, PagedTerms, Sizes, VisiblePage,
-    chunk::{Chunk, ChunkPage, HeadSlice, Partial, Work},
-    line::{LANES, PageLine},
+    chunk::{Chunk, ChunkPage, Partial, Work},
+    line::{HeadSlice, LANES, NextPage, PageLine},
     merge::{RowChunk, merge, row_weights},
 };
 use kiln_spec::pages::PAGE_SIZE;
@@ -109,7 +109,16 @@ impl<'c, E: PageLine> Tasks<'c, E> {
             value: head(self.call.value),
             score: self.terms.score,
             pages: pages.collect(),
+            following: self.following(chunk, group),
             keys,
         }
+    }
+
+    /// The first page of the next task: the next key-value head of the chunk, else the first one of the next chunk.
+    fn following(&self, chunk: usize, group: usize) -> NextPage<'c, E> {
+        let is_last = group + 1 == self.sizes.kv_heads;
+        let (heads, chunk) = if is_last { (-(group as isize), chunk + 1) } else { (1, chunk) };
+        let page = self.chunks.get(chunk).and_then(|(_, pages)| pages.first());
+        NextPage { lines: page.map_or(&[], |page| (self.lines)(page.page)), heads }
     }
 }

@@ -4,7 +4,7 @@
 
 use super::{
     chunk::{Chunk, ChunkPage, PageScores},
-    line::{LANES, PageLine, prefetch},
+    line::{LANES, NextPage, NextRows, PageLine},
 };
 use crate::packed::f32x16::F32x16;
 use kiln_spec::pages::PAGE_SIZE;
@@ -18,31 +18,30 @@ struct ValueRows<'a, E> {
     stride: usize,
     /// Number of rows.
     count: usize,
-    /// The values of the next page, which are fetched meanwhile.
-    next: &'a [E],
-    /// Whether they are: values that are keys too are fetched with the keys.
-    fetches: bool,
+    /// The values of the next page, which are fetched meanwhile; none if other queries fetched them already.
+    next: Option<NextRows<E>>,
+    /// The first line of each row that is fetched: of values that are keys too, the keys' products fetch the first half.
+    fetched_from: usize,
 }
 
 /// Adds Σ_j p_j v_j over the rows j of a page to the outputs of all queries, `[R, stride]`. Meanwhile the values of the page `next`
-/// are fetched, unless they are keys too.
+/// are fetched; of latents, which are keys too, the second half of each row.
 #[inline(always)]
 pub fn add_values<E: PageLine, S: F32x16>(
     chunk: &Chunk<E>,
     page: &ChunkPage<E>,
-    next: &[E],
+    next: NextPage<E>,
     weights: &[PageScores],
     out: &mut [[f32; LANES]],
 ) {
-    let (start, stride) = (chunk.value.start, chunk.value.stride);
-    let is_key = chunk.keys.iter().any(|part| part.start == start);
-    let values = ValueRows {
-        lines: &page.lines[start..][..PAGE_SIZE * stride],
+    let stride = chunk.value.stride;
+    let mut values = ValueRows {
+        lines: &page.lines[chunk.value.start..][..PAGE_SIZE * stride],
         stride,
         // Slots behind the last visible key are left out: they may never have been written by this row.
         count: PAGE_SIZE - page.visible.leading_zeros() as usize,
-        next: &next[start..][..PAGE_SIZE * stride],
-        fetches: !is_key,
+        next: Some(next.rows(chunk.value)),
+        fetched_from: if chunk.latent().is_some() { stride / 2 } else { 0 },
     };
     // A tile of sums, of some queries and some lines, stays in registers over all rows.
     let mut query = 0;
@@ -58,6 +57,7 @@ pub fn add_values<E: PageLine, S: F32x16>(
                 _ => add_to_queries::<E, S, 1, 4>(values, weights, out),
             }
             query += size;
+            values.next = None;
         }
     }
 }
@@ -71,42 +71,47 @@ fn add_to_queries<E: PageLine, S: F32x16, const N: usize, const M: usize>(
 ) {
     let mut first = 0;
     while first + M <= values.stride {
-        add_to_tile::<E, S, N, M>(values, first, weights, out);
+        // Heads of 64: addresses are known when this is compiled.
+        match values.stride {
+            4 => add_to_tile::<E, S, N, M, 4>(values, first, weights, out),
+            _ => add_to_tile::<E, S, N, M, 0>(values, first, weights, out),
+        }
         first += M;
     }
     if M > 2 && first + 2 <= values.stride {
-        add_to_tile::<E, S, N, 2>(values, first, weights, out);
+        add_to_tile::<E, S, N, 2, 0>(values, first, weights, out);
         first += 2;
     }
     while first < values.stride {
-        add_to_tile::<E, S, N, 1>(values, first, weights, out);
+        add_to_tile::<E, S, N, 1, 0>(values, first, weights, out);
         first += 1;
     }
 }
 
-/// [`add_to_queries`] for M lines from line `first` on.
+/// [`add_to_queries`] for M lines from line `first` on, of rows of W lines (0: any number).
 #[inline(always)]
-fn add_to_tile<E: PageLine, S: F32x16, const N: usize, const M: usize>(
+fn add_to_tile<E: PageLine, S: F32x16, const N: usize, const M: usize, const W: usize>(
     values: ValueRows<E>,
     first: usize,
     weights: &[PageScores],
     out: &mut [[f32; LANES]],
 ) {
-    let stride = values.stride;
+    let stride = if W > 0 { W } else { values.stride };
     let weights = weights.first_chunk::<N>().expect("the weights of N queries");
+    let next = values.next.filter(|_| first + M > values.fetched_from).map(|next| next.skip(first));
     let mut sums = [[S::splat(0.0); M]; N];
     for n in 0..N {
         for m in 0..M {
             sums[n][m] = S::load(&out[n * stride + first + m]);
         }
     }
-    for j in 0..values.count.min(PAGE_SIZE) {
-        let row = &values.lines[j * stride + first..][..M];
+    for (j, row) in values.lines.chunks_exact(stride).take(values.count.min(PAGE_SIZE)).enumerate() {
+        let row = row[first..].first_chunk::<M>().expect("M lines of a row");
         let mut value = [S::splat(0.0); M];
         for m in 0..M {
             value[m] = row[m].load();
-            if values.fetches {
-                prefetch(values.next, j * stride + first + m);
+            if let Some(next) = next {
+                next.skip(j * stride).prefetch(m);
             }
         }
         for n in 0..N {
