@@ -106,4 +106,4 @@ if [ -n "$wgpu" ]; then
     build_module webgpu wgpu "-Clink-arg=--export=__wasm_call_ctors"
     check_size webgpu "${goals[1]}" "${limits[1]}"
 fi
-echo "$out: serve it with any web server, such as \`python3 -m http.server --directory $out\`"
+echo "$out: serve it with \`kiln web $out\`, or any other web server"

@@ -97,6 +97,7 @@
 //! | `files` (default) | data, model folders and runs in the file system |
 //! | `hub` (default) | models of the Hugging Face hub; turns on `files` |
 //! | `cli` (default) | the command `kiln`, with clap, indicatif, miette, xz and others; turns on `hub` |
+//! | `web-pages` | the web pages in the command (`kiln web`), from the folder `KILN_WEB_DIR` at compile time |
 //! | `ndarray`, `wgpu`, `vulkan`, `metal`, `cuda`, `rocm` | devices besides the CPU backend flex |
 //!
 //! A library user writes `kiln = { version = "0.1", default-features = false, features = ["hub"] }`. Without any feature the

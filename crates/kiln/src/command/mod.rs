@@ -64,6 +64,7 @@ mod train;
 mod variants;
 mod verify;
 mod warnings;
+mod web;
 
 use clap::{CommandFactory, Parser, Subcommand, error::ErrorKind};
 use error::CliError;
@@ -124,6 +125,8 @@ enum Command {
     Objective(objective::Command),
     /// List the available architecture and training components, with their papers, costs and restrictions.
     Variants(variants::Args),
+    /// Serve the web pages, which train and run models in the browser, on this machine.
+    Web(web::Args),
     /// Print a shell completion script.
     Completions(completions::Args),
 }
@@ -148,6 +151,7 @@ impl Command {
             Self::Recipe(command) => recipe::run(command),
             Self::Objective(command) => objective::run(command),
             Self::Variants(args) => variants::run(args),
+            Self::Web(args) => web::run(args, json),
             Self::Completions(args) => Ok(completions::run(args, &mut Cli::command())),
         }
     }

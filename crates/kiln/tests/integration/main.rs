@@ -33,4 +33,5 @@ mod sentences;
 mod tokenizer_folders;
 mod tokenizers;
 mod vocabulary;
+mod web;
 mod whole_way;
