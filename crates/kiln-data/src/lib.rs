@@ -62,6 +62,7 @@ pub mod example;
 pub mod file_set;
 pub mod non_finite;
 pub mod pack;
+mod pause;
 #[cfg(feature = "files")]
 pub mod prefetch;
 pub mod source;
@@ -78,6 +79,7 @@ pub use error::DataError;
 pub use example::{Example, ExampleFormat, ExampleKind};
 pub use file_set::{FileSet, MemoryFiles};
 pub use pack::{PackedSequences, Packer, RowSize, Sequence};
+pub use pause::Pause;
 #[cfg(feature = "files")]
 pub use prefetch::Prefetcher;
 pub use source::{Document, ReadFile, Source, StopSignal, StoppableSource, report::ReadReport};

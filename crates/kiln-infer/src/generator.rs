@@ -138,6 +138,19 @@ impl<'a> Generator<'a> {
         prompts: &[&str],
         options: &GenerateOptions,
     ) -> Result<Vec<GeneratedText>, GenerateError> {
+        self.generate_with_pauses(prompts, options, async || ()).await
+    }
+
+    /// [`generate`](Self::generate) with a pause after each token of all rows, in which a program does other work.
+    ///
+    /// # Errors
+    /// As [`generate`](Self::generate).
+    pub async fn generate_with_pauses(
+        &self,
+        prompts: &[&str],
+        options: &GenerateOptions,
+        mut pause: impl AsyncFnMut(),
+    ) -> Result<Vec<GeneratedText>, GenerateError> {
         let prompts = self.encode_prompts(prompts)?;
         let (model, request) = self.build_request(prompts.clone(), options)?;
         let mut generation = Generation::new(&model, request)?;
@@ -153,6 +166,7 @@ impl<'a> Generator<'a> {
                     generation.end_row(row, FinishReason::StopText);
                 }
             }
+            pause().await;
         }
         let rows = texts.into_iter().zip(rows).enumerate();
         Ok(rows.map(|(row, (text, rest))| finish_text(text, rest, generation.finish_reason(row))).collect())

@@ -72,21 +72,45 @@ impl EvalSet {
         is_builtin_stories: bool,
         seed: u64,
     ) -> Result<Self, DataError> {
-        let (row, batch_size) = size;
-        let packer = Packer::validation(corpus.clone(), row, max_tokens)?;
-        let batches = packer.iter_epoch(batch_size).collect::<Result<Vec<_>, _>>()?;
-        let mut eval_set = Self { batches, seed, story_references: BTreeMap::new() };
-        if !is_builtin_stories {
-            return Ok(eval_set);
-        }
-        let documents: BTreeSet<usize> = eval_set.sequences().map(|sequence| sequence.document).collect();
-        for document in documents {
-            let text = tokenizer.decode(&corpus.subset(Subset::Validation).document_tokens(document)?)?;
-            if let Some(reference) = StoryReference::from_text(&text, tokenizer) {
-                eval_set.story_references.insert(document, reference);
+        let mut eval_set = Self::without_references(corpus, size, max_tokens, seed)?;
+        if is_builtin_stories {
+            for document in eval_set.documents() {
+                eval_set.add_reference(corpus, tokenizer, document)?;
             }
         }
         Ok(eval_set)
+    }
+
+    /// [`new`](Self::new) without the exact probabilities of the built-in stories, which [`add_reference`](Self::add_reference)
+    /// computes for a document.
+    pub(crate) fn without_references(
+        corpus: &Arc<Corpus>,
+        (row, batch_size): (impl Into<RowSize>, usize),
+        max_tokens: Option<u64>,
+        seed: u64,
+    ) -> Result<Self, DataError> {
+        let packer = Packer::validation(corpus.clone(), row, max_tokens)?;
+        let batches = packer.iter_epoch(batch_size).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { batches, seed, story_references: BTreeMap::new() })
+    }
+
+    /// The documents of the batches.
+    pub(crate) fn documents(&self) -> BTreeSet<usize> {
+        self.sequences().map(|sequence| sequence.document).collect()
+    }
+
+    /// Computes the exact probabilities of a document of the built-in stories.
+    pub(crate) fn add_reference(
+        &mut self,
+        corpus: &Corpus,
+        tokenizer: &Tokenizer,
+        document: usize,
+    ) -> Result<(), DataError> {
+        let text = tokenizer.decode(&corpus.subset(Subset::Validation).document_tokens(document)?)?;
+        if let Some(reference) = StoryReference::from_text(&text, tokenizer) {
+            self.story_references.insert(document, reference);
+        }
+        Ok(())
     }
 
     /// The documents, or the chunks of them that rows hold, in order.
@@ -143,11 +167,26 @@ impl EvalSet {
         objective: &dyn Objective,
         arithmetic: Arithmetic,
     ) -> Result<Evaluation, DataError> {
+        self.evaluate_with_pauses(models, objective, arithmetic, async || ()).await
+    }
+
+    /// [`evaluate_in`](Self::evaluate_in) with a pause before each batch.
+    ///
+    /// # Errors
+    /// If the objective cannot make a batch.
+    pub async fn evaluate_with_pauses(
+        &self,
+        models: &Models,
+        objective: &dyn Objective,
+        arithmetic: Arithmetic,
+        mut pause: impl AsyncFnMut(),
+    ) -> Result<Evaluation, DataError> {
         let mut totals = EvalTotals::default();
         // The exact probabilities are those of the next token, given all tokens before it.
         let has_reference = !self.story_references.is_empty() && objective.loss_kind() == LossKind::Likelihood;
         let mut objective_sums = ObjectiveSums::default();
         for packed in &self.batches {
+            pause().await;
             let batch = self.make_batch(packed, models, objective).await?;
             objective_sums.add_batch(models, &batch, objective).await;
             if objective.unit() != LossUnit::Token {

@@ -17,6 +17,7 @@ const MASK_RATE: f64 = 0.15;
 /// samples of the model's own distribution. A model that only infills gets validation texts with masked words.
 ///
 /// With `is_builtin_stories` (the model is trained on the built-in stories), the texts are scored by the grammar of the stories.
+/// `pause` is awaited after each token of all texts.
 ///
 /// # Errors
 /// If the device fails.
@@ -26,6 +27,7 @@ pub async fn generate_samples(
     config: &StageConfig,
     seed: u64,
     is_builtin_stories: bool,
+    pause: impl AsyncFnMut(),
 ) -> Result<Samples, GenerateError> {
     let sampling = Sampling { temperature: 1.0, seed, ..Sampling::default() };
     if generator.mode().generates.is_none() {
@@ -34,7 +36,7 @@ pub async fn generate_samples(
     }
     let options = GenerateOptions { sampling, max_new_tokens: config.sample_tokens, ..GenerateOptions::default() };
     let mut samples = Vec::with_capacity(config.num_samples);
-    for generated in generator.generate(&vec![""; config.num_samples], &options).await? {
+    for generated in generator.generate_with_pauses(&vec![""; config.num_samples], &options, pause).await? {
         samples.push(match is_builtin_stories {
             true => score_sample(generated.text, generated.finish_reason == FinishReason::Eos),
             false => Sample { text: generated.text, ..Sample::default() },

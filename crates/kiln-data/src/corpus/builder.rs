@@ -7,12 +7,15 @@ use crate::{
         ExampleEncoder, ExampleSource, LocatedExample,
         encode::{Encoded, example_of_kind},
     },
+    pause::{Pause, complete, no_pause},
     source::report::Omissions,
     tokenizer::CachingEncoder,
 };
 
 /// Bytes of text between two calls of the progress function.
 const PROGRESS_BYTES: u64 = 1 << 20;
+/// Bytes of text between two pauses: some milliseconds.
+const PAUSE_BYTES: u64 = 32 << 10;
 
 /// Builder of a [`Corpus`]: source after source.
 pub struct CorpusBuilder<'a> {
@@ -23,6 +26,8 @@ pub struct CorpusBuilder<'a> {
     without_answer: Omissions,
     done_bytes: u64,
     reported_bytes: u64,
+    /// Bytes at the last pause.
+    paused_bytes: u64,
 }
 
 impl<'a> CorpusBuilder<'a> {
@@ -36,6 +41,7 @@ impl<'a> CorpusBuilder<'a> {
             without_answer: Omissions::default(),
             done_bytes: 0,
             reported_bytes: 0,
+            paused_bytes: 0,
         }
     }
 
@@ -60,6 +66,21 @@ impl<'a> CorpusBuilder<'a> {
         weight: f64,
         progress: &mut dyn FnMut(u64, Option<u64>),
     ) -> Result<u64, DataError> {
+        complete(self.add_text_async(source, split, weight, progress, &mut no_pause))
+    }
+
+    /// [`add_text`](Self::add_text) with pauses.
+    ///
+    /// # Errors
+    /// As [`add_text`](Self::add_text), and those of the pause.
+    pub async fn add_text_async(
+        &mut self,
+        source: &dyn Source,
+        split: &ValidationSplit,
+        weight: f64,
+        progress: &mut dyn FnMut(u64, Option<u64>),
+        pause: &mut impl Pause,
+    ) -> Result<u64, DataError> {
         self.begin_part(&source.describe(), ExampleKind::Text, weight)?;
         let before = self.done_bytes;
         let tokenizer = self.tokenizer;
@@ -74,7 +95,9 @@ impl<'a> CorpusBuilder<'a> {
             let ids = encoder.encode(text);
             tokenizer.check_rows(&ids, tokenizer.vocabulary().model_rows())?;
             writer.push(&ids, text.len(), assigned.document.is_continuation, hash)?;
-            self.count_bytes(text.len(), source.size_bytes(), progress);
+            if self.count_bytes(text.len(), source.size_bytes(), progress) {
+                pause().await?;
+            }
         }
         progress(self.done_bytes, source.size_bytes());
         Ok(self.done_bytes - before)
@@ -93,6 +116,22 @@ impl<'a> CorpusBuilder<'a> {
         encoder: &ExampleEncoder,
         (kind, weight): (ExampleKind, f64),
         progress: &mut dyn FnMut(u64, Option<u64>),
+    ) -> Result<(), DataError> {
+        complete(self.add_examples_async(source, split, encoder, (kind, weight), progress, &mut no_pause))
+    }
+
+    /// [`add_examples`](Self::add_examples) with pauses.
+    ///
+    /// # Errors
+    /// As [`add_examples`](Self::add_examples), and those of the pause.
+    pub async fn add_examples_async(
+        &mut self,
+        source: &dyn ExampleSource,
+        split: &ValidationSplit,
+        encoder: &ExampleEncoder<'_>,
+        (kind, weight): (ExampleKind, f64),
+        progress: &mut dyn FnMut(u64, Option<u64>),
+        pause: &mut impl Pause,
     ) -> Result<(), DataError> {
         self.begin_part(&source.describe(), kind, weight)?;
         let mut left_out = Omissions::default();
@@ -117,7 +156,9 @@ impl<'a> CorpusBuilder<'a> {
                     left_out.add_message(text);
                 }
             }
-            self.count_bytes(num_bytes, None, progress);
+            if self.count_bytes(num_bytes, None, progress) {
+                pause().await?;
+            }
         }
         if num_examples == 0 {
             return Err(DataError::NoExamples { origin: source.describe(), left_out });
@@ -147,13 +188,23 @@ impl<'a> CorpusBuilder<'a> {
         Ok(())
     }
 
-    /// Counts bytes that were read, and reports them about once per MiB.
-    fn count_bytes(&mut self, num_bytes: usize, total: Option<u64>, progress: &mut dyn FnMut(u64, Option<u64>)) {
+    /// Counts bytes that were read, and reports them about once per MiB. Returns whether a pause is due.
+    fn count_bytes(
+        &mut self,
+        num_bytes: usize,
+        total: Option<u64>,
+        progress: &mut dyn FnMut(u64, Option<u64>),
+    ) -> bool {
         self.done_bytes += num_bytes as u64;
         if self.done_bytes - self.reported_bytes >= PROGRESS_BYTES {
             self.reported_bytes = self.done_bytes;
             progress(self.done_bytes, total);
         }
+        let is_due = self.done_bytes - self.paused_bytes >= PAUSE_BYTES;
+        if is_due {
+            self.paused_bytes = self.done_bytes;
+        }
+        is_due
     }
 
     /// The corpus of all sources.

@@ -4,6 +4,7 @@ use super::{Dataset, DatasetPart, PartReader};
 use crate::{
     ChatTemplate, Corpus, CorpusBuilder, DataError, DiskSpace, Subset, Tokenizer, ValidationSplit,
     example::ExampleEncoder,
+    pause::{Pause, complete, no_pause},
 };
 
 /// Texts of a subset, in the order of the sources.
@@ -22,16 +23,31 @@ impl Dataset<'_> {
         tokenizer: &Tokenizer,
         model_template: Option<&ChatTemplate>,
         disk_space: &DiskSpace,
+        progress: impl FnMut(u64, Option<u64>),
+    ) -> Result<Corpus, DataError> {
+        complete(self.build_corpus_async(tokenizer, model_template, disk_space, progress, no_pause))
+    }
+
+    /// [`build_corpus`](Self::build_corpus) with pauses.
+    ///
+    /// # Errors
+    /// As [`build_corpus`](Self::build_corpus), and those of the pause.
+    pub async fn build_corpus_async(
+        &self,
+        tokenizer: &Tokenizer,
+        model_template: Option<&ChatTemplate>,
+        disk_space: &DiskSpace,
         mut progress: impl FnMut(u64, Option<u64>),
+        mut pause: impl Pause,
     ) -> Result<Corpus, DataError> {
         let mut builder = CorpusBuilder::new(tokenizer, disk_space);
         for part in &self.parts {
             let split = self.split(part)?;
-            part.add_to(&mut builder, &split, (tokenizer, model_template), &mut progress)?;
+            part.add_to(&mut builder, &split, (tokenizer, model_template), &mut progress, &mut pause).await?;
         }
         if let Some(validation) = &self.validation {
             let split = ValidationSplit::unsplit(Subset::Validation);
-            validation.add_to(&mut builder, &split, (tokenizer, model_template), &mut progress)?;
+            validation.add_to(&mut builder, &split, (tokenizer, model_template), &mut progress, &mut pause).await?;
         }
         builder.finish()
     }
@@ -50,7 +66,8 @@ impl Dataset<'_> {
     ) -> Result<Corpus, DataError> {
         let mut builder = CorpusBuilder::new(tokenizer, disk_space);
         for part in &self.parts {
-            part.add_to(&mut builder, &ValidationSplit::unsplit(subset), (tokenizer, model_template), &mut progress)?;
+            let split = ValidationSplit::unsplit(subset);
+            complete(part.add_to(&mut builder, &split, (tokenizer, model_template), &mut progress, &mut no_pause))?;
         }
         builder.finish()
     }
@@ -85,23 +102,26 @@ impl Dataset<'_> {
 
 impl DatasetPart<'_> {
     /// Adds the source to a corpus.
-    fn add_to(
+    async fn add_to(
         &self,
-        builder: &mut CorpusBuilder,
+        builder: &mut CorpusBuilder<'_>,
         split: &ValidationSplit,
         (tokenizer, model_template): (&Tokenizer, Option<&ChatTemplate>),
         progress: &mut dyn FnMut(u64, Option<u64>),
+        pause: &mut impl Pause,
     ) -> Result<(), DataError> {
         match &self.reader {
-            PartReader::Text(source) => match builder.add_text(&**source, split, self.weight, progress)? {
-                0 => Err(DataError::NoText { origin: source.describe() }),
-                _ => Ok(()),
-            },
+            PartReader::Text(source) => {
+                match builder.add_text_async(&**source, split, self.weight, progress, pause).await? {
+                    0 => Err(DataError::NoText { origin: source.describe() }),
+                    _ => Ok(()),
+                }
+            }
             PartReader::Examples(source) => {
                 let template = self.template.resolve(model_template, Some(tokenizer))?;
                 let encoder = ExampleEncoder::new(tokenizer, template.as_ref());
                 let kind = self.summary.kind(template.is_some());
-                builder.add_examples(&**source, split, &encoder, (kind, self.weight), progress)
+                builder.add_examples_async(&**source, split, &encoder, (kind, self.weight), progress, pause).await
             }
         }
     }

@@ -9,6 +9,10 @@
 //! crate takes the order of a randomly seeded hash table where one token can be made by two merges, so that two runs
 //! may differ.
 
+use crate::{
+    DataError,
+    pause::{Pause, complete, no_pause},
+};
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet},
@@ -18,7 +22,7 @@ use std::{
 type Pair = (u32, u32);
 
 /// BPE vocabulary: tokens with their bytes, and the merges that make them. Ids below 256 are the bytes.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Merges {
     /// Bytes of each token, by id.
     pub token_bytes: Vec<Vec<u8>>,
@@ -29,6 +33,20 @@ pub(crate) struct Merges {
 /// Trains a vocabulary of at most `vocab` tokens on words with their counts. No token of `forbidden` is made, such as
 /// the names of special tokens. Fewer tokens result if no pair is left that occurs [`MIN_PAIR_COUNT`] times.
 pub(crate) fn train_bpe(words: &BTreeMap<Vec<u8>, u64>, vocab: usize, forbidden: &HashSet<Vec<u8>>) -> Merges {
+    // Without pauses there are no errors.
+    complete(train_bpe_async(words, vocab, forbidden, &mut no_pause)).unwrap_or_default()
+}
+
+/// [`train_bpe`] with pauses.
+///
+/// # Errors
+/// Those of the pause.
+pub(crate) async fn train_bpe_async(
+    words: &BTreeMap<Vec<u8>, u64>,
+    vocab: usize,
+    forbidden: &HashSet<Vec<u8>>,
+    pause: &mut impl Pause,
+) -> Result<Merges, DataError> {
     let mut trainer = BpeTrainer::new(words);
     while trainer.merges.token_bytes.len() < vocab {
         let Some((count, Reverse(pair))) = trainer.queue.pop() else { break };
@@ -38,9 +56,15 @@ pub(crate) fn train_bpe(words: &BTreeMap<Vec<u8>, u64>, vocab: usize, forbidden:
             continue;
         }
         trainer.merge_pair(pair);
+        if trainer.merges.pairs.len().is_multiple_of(MERGES_BETWEEN_PAUSES) {
+            pause().await?;
+        }
     }
-    trainer.merges
+    Ok(trainer.merges)
 }
+
+/// Number of merges between two pauses: some milliseconds for the first ones, which change the most words.
+const MERGES_BETWEEN_PAUSES: usize = 8;
 
 /// Minimum count of a pair to merge.
 const MIN_PAIR_COUNT: u64 = 2;

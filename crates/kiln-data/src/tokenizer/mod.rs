@@ -77,7 +77,10 @@ mod tokenizer_json;
 mod train;
 mod vocabulary;
 
-use crate::DataError;
+use crate::{
+    DataError,
+    pause::{Pause, complete, no_pause},
+};
 pub use config::{TokenizerConfig, TokenizerFileConfig, VocabConfig};
 pub use convert::GgufTokenizer;
 pub use encode::CachingEncoder;
@@ -136,7 +139,19 @@ impl Tokenizer {
         config: &TokenizerConfig,
         texts: impl IntoIterator<Item = Result<S, DataError>>,
     ) -> Result<Self, DataError> {
-        Self::from_json(&train::train(config, texts.into_iter())?)
+        complete(Self::train_async(config, texts, no_pause))
+    }
+
+    /// [`train`](Self::train) with pauses.
+    ///
+    /// # Errors
+    /// As [`train`](Self::train), and those of the pause.
+    pub async fn train_async<S: AsRef<str>>(
+        config: &TokenizerConfig,
+        texts: impl IntoIterator<Item = Result<S, DataError>>,
+        mut pause: impl Pause,
+    ) -> Result<Self, DataError> {
+        Self::from_json(&train::train(config, texts.into_iter(), &mut pause).await?)
     }
 
     /// Loads a tokenizer from the text of a `tokenizer.json`: a file written by Kiln, or any file that the `tokenizers`

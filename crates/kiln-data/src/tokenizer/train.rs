@@ -5,11 +5,14 @@
 
 use super::{
     SpecialTokens, TokenizerConfig,
-    bpe::{Merges, train_bpe},
+    bpe::{Merges, train_bpe, train_bpe_async},
     byte_encoding::{to_byte_fallback, to_byte_level},
     pre_tokenizer::split_words,
 };
-use crate::DataError;
+use crate::{
+    DataError,
+    pause::{Pause, complete, no_pause},
+};
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, HashMap, HashSet},
@@ -24,22 +27,27 @@ use tokenizers::{
 /// Maximum amount of text that a tokenizer is trained on, in bytes: 16 MiB. Training reads no more texts after it.
 pub const MAX_TRAINING_BYTES: u64 = 16 << 20;
 
+/// Bytes of text between two pauses: some milliseconds.
+const PAUSE_BYTES: u64 = 64 << 10;
+
 /// Longer words (lines without spaces) are split into parts of this many bytes, which bounds the cost of a merge.
 pub(super) const MAX_WORD_BYTES: usize = 256;
 
 /// Text of the trained `tokenizer.json`. The same texts give the same file.
-pub(crate) fn train<S: AsRef<str>>(
+pub(crate) async fn train<S: AsRef<str>>(
     config: &TokenizerConfig,
     texts: impl Iterator<Item = Result<S, DataError>>,
+    pause: &mut impl Pause,
 ) -> Result<String, DataError> {
     config.check()?;
     match config {
         TokenizerConfig::Byte(_) => build_byte_level(&train_bpe(&BTreeMap::new(), 0, &HashSet::new()), false),
-        TokenizerConfig::Character(size) => train_characters(texts, size.vocab),
+        TokenizerConfig::Character(size) => train_characters(texts, size.vocab, pause).await,
         TokenizerConfig::File(file) => Ok(file.open()?.to_json().to_owned()),
         TokenizerConfig::Bpe(size) => {
             let forbidden = SpecialTokens::names().into_iter().map(String::into_bytes).collect();
-            build_byte_level(&train_bpe(&count_words(texts)?, size.vocab - SpecialTokens::count(), &forbidden), true)
+            let (words, num_tokens) = (count_words(texts, pause).await?, size.vocab - SpecialTokens::count());
+            build_byte_level(&train_bpe_async(&words, num_tokens, &forbidden, pause).await?, true)
         }
     }
 }
@@ -47,13 +55,26 @@ pub(crate) fn train<S: AsRef<str>>(
 /// Calls `visit` with each text, up to the one that reaches [`MAX_TRAINING_BYTES`].
 pub(super) fn for_each_training_text<S: AsRef<str>>(
     texts: impl Iterator<Item = Result<S, DataError>>,
-    mut visit: impl FnMut(&str),
+    visit: impl FnMut(&str),
 ) -> Result<(), DataError> {
-    let mut num_bytes = 0;
+    complete(for_each_training_text_async(texts, visit, &mut no_pause))
+}
+
+/// [`for_each_training_text`] with pauses.
+async fn for_each_training_text_async<S: AsRef<str>>(
+    texts: impl Iterator<Item = Result<S, DataError>>,
+    mut visit: impl FnMut(&str),
+    pause: &mut impl Pause,
+) -> Result<(), DataError> {
+    let (mut num_bytes, mut paused_bytes) = (0, 0);
     for text in texts {
         let text = text?;
         visit(text.as_ref());
         num_bytes += text.as_ref().len() as u64;
+        if num_bytes - paused_bytes >= PAUSE_BYTES {
+            paused_bytes = num_bytes;
+            pause().await?;
+        }
         if num_bytes >= MAX_TRAINING_BYTES {
             break;
         }
@@ -62,18 +83,20 @@ pub(super) fn for_each_training_text<S: AsRef<str>>(
 }
 
 /// Counts of the words of GPT-2's pre-tokenizer. Sorted, so that training does not depend on the order of a hash table.
-fn count_words<S: AsRef<str>>(
+async fn count_words<S: AsRef<str>>(
     texts: impl Iterator<Item = Result<S, DataError>>,
+    pause: &mut impl Pause,
 ) -> Result<BTreeMap<Vec<u8>, u64>, DataError> {
     let mut counts: HashMap<Vec<u8>, u64> = HashMap::new();
-    for_each_training_text(texts, |text| {
+    let count = |text: &str| {
         for part in split_words(text).flat_map(|word| word.as_bytes().chunks(MAX_WORD_BYTES)) {
             match counts.get_mut(part) {
                 Some(count) => *count += 1,
                 None => drop(counts.insert(part.to_vec(), 1)),
             }
         }
-    })?;
+    };
+    for_each_training_text_async(texts, count, pause).await?;
     Ok(counts.into_iter().collect())
 }
 
@@ -89,12 +112,14 @@ fn build_byte_level(merges: &Merges, split_words: bool) -> Result<String, DataEr
 }
 
 /// A `tokenizer.json` of the most frequent characters with byte fallback. Ties go to the smaller code point.
-fn train_characters<S: AsRef<str>>(
+async fn train_characters<S: AsRef<str>>(
     texts: impl Iterator<Item = Result<S, DataError>>,
     vocab: usize,
+    pause: &mut impl Pause,
 ) -> Result<String, DataError> {
     let mut counts: HashMap<char, u64> = HashMap::new();
-    for_each_training_text(texts, |text| text.chars().for_each(|c| *counts.entry(c).or_default() += 1))?;
+    let count = |text: &str| text.chars().for_each(|c| *counts.entry(c).or_default() += 1);
+    for_each_training_text_async(texts, count, pause).await?;
     let mut characters: Vec<(char, u64)> = counts.into_iter().collect();
     characters.sort_unstable_by_key(|(c, count)| (Reverse(*count), *c));
     characters.truncate(vocab - SpecialTokens::count() - 256);

@@ -1,6 +1,6 @@
 //! The tokenized texts of a run, each built once.
 
-use super::{data::build_corpus, progress::ProgressListener};
+use super::{data::build_corpus, environment::Runtime, progress::ProgressListener};
 use crate::{TrainError, run_folder::RunPaths};
 use kiln_data::{Corpus, DataConfig, StopSignal, Tokenizer};
 use std::sync::Arc;
@@ -14,18 +14,19 @@ impl Corpora {
     ///
     /// # Errors
     /// As [`build_corpus`].
-    pub fn get(
+    pub async fn get(
         &mut self,
         data: &DataConfig,
         tokenizer: &Tokenizer,
         paths: &RunPaths,
-        stop: StopSignal,
+        runtime: &dyn Runtime,
+        stop: StopSignal<'_>,
         listener: &mut dyn ProgressListener,
     ) -> Result<Arc<Corpus>, TrainError> {
         if let Some((_, corpus)) = self.0.iter().find(|(known, _)| known == data) {
             return Ok(corpus.clone());
         }
-        let corpus = build_corpus(data, tokenizer, paths, stop, listener)?;
+        let corpus = build_corpus(data, tokenizer, paths, runtime, stop, listener).await?;
         self.0.push((data.clone(), corpus.clone()));
         Ok(corpus)
     }

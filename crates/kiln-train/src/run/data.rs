@@ -1,6 +1,9 @@
 //! Data of a run: from text to tokens.
 
-use super::progress::{ProgressEvent, ProgressListener};
+use super::{
+    environment::{Runtime, pause},
+    progress::{ProgressEvent, ProgressListener},
+};
 use crate::{
     Recipe, TrainError,
     run_folder::RunPaths,
@@ -39,10 +42,11 @@ fn corpus_storage(_: &RunPaths) -> DiskSpace {
 ///
 /// # Errors
 /// If the data cannot be read, or [`DataError::Stopped`](kiln_data::DataError::Stopped).
-pub fn load_or_train_tokenizer(
+pub(super) async fn load_or_train_tokenizer(
     recipe: &Recipe,
     paths: &RunPaths,
-    stop: StopSignal,
+    runtime: &dyn Runtime,
+    stop: StopSignal<'_>,
     listener: &mut dyn ProgressListener,
 ) -> Result<Tokenizer, TrainError> {
     if let Ok(saved) = paths.storage().read_text(&paths.tokenizer()) {
@@ -50,7 +54,9 @@ pub fn load_or_train_tokenizer(
     }
     listener.on_event(ProgressEvent::TrainingTokenizer);
     let dataset = open_data_in(&recipe.data, paths.storage(), stop)?;
-    let tokenizer = Tokenizer::train(&recipe.tokenizer, dataset.texts(Subset::Training)?)?;
+    let texts = dataset.texts(Subset::Training)?;
+    let pause = pause(runtime, stop, "the training of the tokenizer");
+    let tokenizer = Tokenizer::train_async(&recipe.tokenizer, texts, pause).await?;
     write_atomic(paths.storage(), &paths.tokenizer(), tokenizer.to_json().as_bytes())?;
     Ok(tokenizer)
 }
@@ -59,20 +65,22 @@ pub fn load_or_train_tokenizer(
 ///
 /// # Errors
 /// If the data cannot be read, or [`DataError::Stopped`](kiln_data::DataError::Stopped).
-pub fn build_corpus(
+pub(super) async fn build_corpus(
     data: &DataConfig,
     tokenizer: &Tokenizer,
     paths: &RunPaths,
-    stop: StopSignal,
+    runtime: &dyn Runtime,
+    stop: StopSignal<'_>,
     listener: &mut dyn ProgressListener,
 ) -> Result<Arc<Corpus>, TrainError> {
     let dataset = open_data_in(data, paths.storage(), stop)?;
     let storage = corpus_storage(paths);
     // The run has saved the template of the model that it starts from.
     let template = ChatTemplate::from_files(paths)?;
-    let corpus = dataset.build_corpus(tokenizer, template.as_ref(), &storage, |done, total| {
-        listener.on_event(ProgressEvent::ReadingText(done, total))
-    })?;
+    let origin = dataset.describe();
+    let progress = |done, total| listener.on_event(ProgressEvent::ReadingText(done, total));
+    let pause = pause(runtime, stop, &origin);
+    let corpus = dataset.build_corpus_async(tokenizer, template.as_ref(), &storage, progress, pause).await?;
     let report = ReadReport { without_answer: corpus.without_answer.clone(), ..dataset.report() };
     listener.on_event(ProgressEvent::CorpusReady {
         documents: corpus.training.num_documents(),

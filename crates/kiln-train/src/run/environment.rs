@@ -2,7 +2,7 @@
 
 use super::objectives::{ObjectiveFactory, recipe_objective};
 use crate::storage::Storage;
-use kiln_data::{DataError, PackedSequences};
+use kiln_data::{DataError, PackedSequences, Pause, StopSignal};
 use std::{ops::Range, pin::Pin, sync::Arc, time::Duration};
 
 /// Computes the packed rows of a step.
@@ -21,8 +21,8 @@ pub trait Runtime {
     /// Time since 1970-01-01 UTC, in seconds.
     fn unix_time(&self) -> f64;
 
-    /// Lets other work of the thread go on, such as the handling of messages. Awaited after each step. Default: returns at
-    /// once.
+    /// Lets other work of the thread go on, such as the handling of messages. Awaited after each step, each batch of an evaluation
+    /// and each token of a sample, and between pieces of reading, tokenizing and training a tokenizer. Default: returns at once.
     fn yield_now(&self) -> Pin<Box<dyn Future<Output = ()> + '_>> {
         Box::pin(std::future::ready(()))
     }
@@ -30,6 +30,18 @@ pub trait Runtime {
     /// The results of `compute` for `steps`, in order. Default: each is computed when it is asked for.
     fn batches(&self, steps: Range<u64>, compute: BatchFunction) -> Batches {
         Box::new(steps.map(compute))
+    }
+}
+
+/// A pause of long work: [`Runtime::yield_now`], and the end of the work if `stop` then returns true. `origin` says what was
+/// stopped.
+pub(super) fn pause<'a>(runtime: &'a dyn Runtime, stop: StopSignal<'a>, origin: &'a str) -> impl Pause + 'a {
+    async move || {
+        runtime.yield_now().await;
+        match stop() {
+            true => Err(DataError::Stopped { origin: origin.to_owned() }),
+            false => Ok(()),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! It is computed once, before the first step of the run, and written into the recipe of the run, so that schedules,
 //! intervals and a resumed run depend on nothing else.
 
-use super::{corpora::Corpora, progress::ProgressListener};
+use super::{corpora::Corpora, environment::Runtime, progress::ProgressListener};
 use crate::{Recipe, TrainError, run_folder::RunFolder, storage::write_atomic};
 use kiln_data::{Packer, StopSignal, Tokenizer};
 use kiln_spec::config::ConfigError;
@@ -12,12 +12,13 @@ use kiln_spec::config::ConfigError;
 ///
 /// # Errors
 /// If the data cannot be read, or the schedule does not fit into the stage.
-pub(super) fn resolve_epochs(
+pub(super) async fn resolve_epochs(
     recipe: &mut Recipe,
     tokenizer: &Tokenizer,
     folder: &RunFolder,
     corpora: &mut Corpora,
-    stop: StopSignal,
+    runtime: &dyn Runtime,
+    stop: StopSignal<'_>,
     listener: &mut dyn ProgressListener,
 ) -> Result<(), TrainError> {
     if !recipe.stages.iter().any(|stage| stage.is_length_unknown()) {
@@ -26,7 +27,7 @@ pub(super) fn resolve_epochs(
     for index in 0..recipe.stages.len() {
         let stage = &recipe.stages[index];
         let Some(epochs) = stage.epochs.filter(|_| stage.is_length_unknown()) else { continue };
-        let corpus = corpora.get(stage.data_config(recipe), tokenizer, folder, stop, listener)?;
+        let corpus = corpora.get(stage.data_config(recipe), tokenizer, folder, runtime, stop, listener).await?;
         let rows = Packer::training(corpus, stage.row_size(), recipe.seed)?.num_rows();
         let stage = &mut recipe.stages[index];
         stage.set_steps(steps_of_epochs(epochs, rows, stage.batch_size));

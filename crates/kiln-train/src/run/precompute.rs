@@ -82,7 +82,7 @@ impl StageRun<'_> {
     ) -> Result<RowValues, TrainError> {
         let config = self.config;
         let packer = Packer::training(self.corpus.clone(), config.row_size(), self.recipe.seed)?;
-        let eval_set = self.take_eval_set()?;
+        let eval_set = self.take_eval_set().await?;
         let eval_batches = eval_set.batches(models, &*self.objective).await?;
         self.eval_set = Some(eval_set);
         let eval_rows: usize = eval_batches.iter().map(|batch| batch.batch_size).sum();

@@ -1,6 +1,6 @@
 //! Preparation of a run: data sources, tokenizer and models.
 
-use super::{data, progress::ProgressListener};
+use super::{data, environment::Runtime, progress::ProgressListener};
 use crate::{
     Models, Recipe, StageConfig, TrainError,
     pretrained::ModelSource,
@@ -96,10 +96,11 @@ pub fn set_stage_adapter(model: Model, stage: &StageConfig, seed: u64) -> Result
 ///
 /// # Errors
 /// If the tokenizer cannot be read, trained or saved.
-pub fn prepare_tokenizer(
+pub(super) async fn prepare_tokenizer(
     recipe: &Recipe,
     folder: &RunFolder,
-    stop: StopSignal,
+    runtime: &dyn Runtime,
+    stop: StopSignal<'_>,
     listener: &mut dyn ProgressListener,
 ) -> Result<Tokenizer, TrainError> {
     if let Some(from) = recipe.from.as_ref().filter(|_| !folder.storage().exists(&folder.tokenizer())) {
@@ -109,7 +110,7 @@ pub fn prepare_tokenizer(
         from.save_chat_files(folder)?;
         write_atomic(folder.storage(), &folder.tokenizer(), tokenizer.to_json().as_bytes())?;
     }
-    let tokenizer = data::load_or_train_tokenizer(recipe, folder, stop, listener)?;
+    let tokenizer = data::load_or_train_tokenizer(recipe, folder, runtime, stop, listener).await?;
     save_data_template(recipe, &tokenizer, folder)?;
     let rows = model_config(recipe, &tokenizer)?.vocab;
     Ok(tokenizer.with_model_rows(rows))

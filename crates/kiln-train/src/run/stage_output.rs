@@ -18,6 +18,7 @@ use crate::{
 use burn::{module::Module, tensor::Tensor};
 use kiln_data::Batch;
 use kiln_infer::Generator;
+use kiln_kernels::exact::Arithmetic;
 use kiln_nn::context::RngKey;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -157,8 +158,10 @@ impl StageRun<'_> {
     ) -> Result<f64, TrainError> {
         let config = self.config;
         let models = models.clone().with_policy(self.eval_model(models).valid());
-        let eval_set = self.take_eval_set()?;
-        let evaluation = eval_set.evaluate(&models, &*self.objective).await?;
+        let eval_set = self.take_eval_set().await?;
+        let runtime = self.runtime;
+        let pause = async || runtime.yield_now().await;
+        let evaluation = eval_set.evaluate_with_pauses(&models, &*self.objective, Arithmetic::Fast, pause).await?;
         let row = evaluation.to_metrics(self.run_step(), self.tokens, self.elapsed_seconds());
         emit(log, listener, MetricsRow::Validation(row))?;
         if config.num_samples > 0 {
@@ -166,7 +169,7 @@ impl StageRun<'_> {
             let generator = Generator::new(&models.policy, self.tokenizer)?.with_mode(mode);
             let seed = self.recipe.seed;
             let is_stories = self.is_builtin_stories;
-            let mut row = samples::generate_samples(&generator, &eval_set, config, seed, is_stories).await?;
+            let mut row = samples::generate_samples(&generator, &eval_set, config, seed, is_stories, pause).await?;
             row.step = self.run_step();
             row.seconds = self.elapsed_seconds();
             emit(log, listener, MetricsRow::Samples(row))?;
@@ -177,13 +180,20 @@ impl StageRun<'_> {
 
     /// Takes the evaluation set out of `self`, or reads it. It is kept between evaluations, because the exact probabilities of
     /// the built-in stories are slow to compute.
-    pub(super) fn take_eval_set(&mut self) -> Result<EvalSet, TrainError> {
+    pub(super) async fn take_eval_set(&mut self) -> Result<EvalSet, TrainError> {
         if let Some(eval_set) = self.eval_set.take() {
             return Ok(eval_set);
         }
         let size = (self.config.row_size(), self.config.batch_size);
         let max_tokens = Some(self.config.eval_set_tokens());
-        Ok(EvalSet::new(&self.corpus, self.tokenizer, size, max_tokens, self.is_builtin_stories, self.recipe.seed)?)
+        let mut eval_set = EvalSet::without_references(&self.corpus, size, max_tokens, self.recipe.seed)?;
+        if self.is_builtin_stories {
+            for document in eval_set.documents() {
+                self.runtime.yield_now().await;
+                eval_set.add_reference(&self.corpus, self.tokenizer, document)?;
+            }
+        }
+        Ok(eval_set)
     }
 
     /// The further values of a checkpoint: the time, and the evaluations that early stopping has counted.

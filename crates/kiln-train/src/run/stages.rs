@@ -43,15 +43,15 @@ async fn run_stages(
 ) -> Result<RunOutcome, TrainError> {
     let (objectives, runtime) = (environment.objectives, environment.runtime);
     let stop = || context.stop_flag.load(Ordering::Relaxed);
-    let tokenizer = prepare_tokenizer(recipe, folder, &stop, context.listener)?;
+    let tokenizer = prepare_tokenizer(recipe, folder, runtime, &stop, context.listener).await?;
     let mut corpora = Corpora::default();
-    resolve_epochs(recipe, &tokenizer, folder, &mut corpora, &stop, context.listener)?;
+    resolve_epochs(recipe, &tokenizer, folder, &mut corpora, runtime, &stop, context.listener).await?;
     let recipe = &*recipe;
     let first = resume_point.as_ref().map_or(0, |point| point.stage.index);
     // Examples that fit into no row are found before the weights are loaded.
     let first_data = recipe.stages.get(first).map(|stage| stage.data_config(recipe));
     if let Some(data) = first_data.filter(|data| data.names_examples()) {
-        let corpus = corpora.get(data, &tokenizer, folder, &stop, context.listener)?;
+        let corpus = corpora.get(data, &tokenizer, folder, runtime, &stop, context.listener).await?;
         data_settings::check_lengths(&recipe.stages[first], &corpus, recipe.seed, &mut ())?;
     }
     // A resumed run may have all that it needs of a frozen model, and then does not read it again.
@@ -68,7 +68,7 @@ async fn run_stages(
             break;
         }
         let data = config.data_config(recipe);
-        let corpus = corpora.get(data, &tokenizer, folder, &stop, context.listener)?;
+        let corpus = corpora.get(data, &tokenizer, folder, runtime, &stop, context.listener).await?;
         corpora.retain(|data| recipe.stages[index..].iter().any(|stage| stage.data_config(recipe) == data));
         let objective = objectives(config);
         data_settings::check_required_texts(&*objective, &corpus, index, context.listener)?;

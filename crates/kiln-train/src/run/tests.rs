@@ -12,8 +12,11 @@ use kiln_infer::block_on;
 use kiln_models::WeightPrecision;
 use kiln_spec::{ValidationError, config::ConfigError};
 use std::{
+    cell::Cell,
     path::Path,
+    pin::Pin,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 const RECIPE: &str = r#"
@@ -57,10 +60,14 @@ const STEPS: u64 = 12;
 const RUN: &str = "runs/tiny";
 
 fn recipe() -> Recipe {
+    recipe_with(&[])
+}
+
+fn recipe_with(sets: &[String]) -> Recipe {
     let nothing = |name: &str, _: Option<&str>| {
         Err(ConfigError::from(ValidationError::new("extends", format!("no recipe `{name}`"))))
     };
-    Recipe::load(RECIPE, None, &[], &nothing).unwrap_or_else(|error| panic!("{error}"))
+    Recipe::load(RECIPE, None, sets, &nothing).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Stops a run after a step.
@@ -201,32 +208,98 @@ fn a_run_that_fails_at_any_write_resumes_to_the_same_bits() {
     assert!(resumed > 5, "{resumed} runs were resumed");
 }
 
-#[test]
-fn the_listener_and_the_runtime_have_their_turn_after_each_step() {
-    struct Counting(std::cell::Cell<u64>);
-    impl Runtime for Counting {
-        fn now(&self) -> std::time::Duration {
-            std::time::Duration::from_secs(self.0.get())
-        }
-        fn unix_time(&self) -> f64 {
-            0.0
-        }
-        fn yield_now(&self) -> std::pin::Pin<Box<dyn Future<Output = ()> + '_>> {
-            self.0.set(self.0.get() + 1);
-            Box::pin(std::future::ready(()))
-        }
+/// A runtime whose clock counts the moments for other work, and that stops the run at one of them.
+struct Counting<'a> {
+    moments: Cell<u64>,
+    stop_at: u64,
+    stop: &'a AtomicBool,
+}
+
+impl Runtime for Counting<'_> {
+    fn now(&self) -> Duration {
+        Duration::from_secs(self.moments.get())
     }
-    let (storage, runtime) = (MemoryStorage::new(), Counting(std::cell::Cell::new(0)));
+
+    fn unix_time(&self) -> f64 {
+        0.0
+    }
+
+    fn yield_now(&self) -> Pin<Box<dyn Future<Output = ()> + '_>> {
+        self.moments.set(self.moments.get() + 1);
+        self.stop.fetch_or(self.moments.get() == self.stop_at, Ordering::Relaxed);
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// Notes the moments for other work before each event.
+struct Moments<'a>(&'a Counting<'a>, Vec<(&'static str, u64)>);
+
+impl ProgressListener for Moments<'_> {
+    fn on_event(&mut self, event: ProgressEvent) {
+        let name = match event {
+            ProgressEvent::TrainingTokenizer => "tokenizer",
+            ProgressEvent::ReadingText(..) => "text",
+            ProgressEvent::Metrics(MetricsRow::Step(_)) => "step",
+            ProgressEvent::Metrics(MetricsRow::Validation(_)) => "validation",
+            ProgressEvent::Metrics(MetricsRow::Samples(_)) => "samples",
+            _ => return,
+        };
+        self.1.push((name, self.0.moments.get()));
+    }
+}
+
+/// Starts a run of a recipe in memory that is stopped at a moment for other work. Returns its outcome, and the moments of its
+/// events.
+fn start_counted(recipe: &Recipe, storage: &MemoryStorage, stop_at: u64) -> (RunOutcome, Vec<(&'static str, u64)>) {
+    let stop = AtomicBool::new(false);
+    let runtime = Counting { moments: Cell::new(0), stop_at, stop: &stop };
+    let mut listener = Moments(&runtime, Vec::new());
     let environment = Environment::new(Arc::new(storage.clone()), &runtime);
-    with_context(STEPS + 1, |context| block_on(start_in(&recipe(), Some(Path::new(RUN)), &environment, context)))
-        .unwrap();
-    assert_eq!(runtime.0.get(), STEPS);
-    let paths = RunPaths::open_in(Arc::new(storage), Path::new(RUN)).unwrap();
-    let seconds = load_metrics(&paths).unwrap().into_iter().filter_map(|row| match row {
-        MetricsRow::Step(row) => Some(row.seconds),
-        _ => None,
+    let context = RunContext { device: Device::flex(), stop_flag: &stop, listener: &mut listener };
+    let outcome = block_on(start_in(recipe, Some(Path::new(RUN)), &environment, context)).unwrap();
+    (outcome, listener.1)
+}
+
+/// A recipe whose tokenizer has to learn merges, and with more text than fits between two moments.
+fn recipe_with_preparation() -> Recipe {
+    recipe_with(&["tokenizer={ bpe = { vocab = 400 } }".into(), "data.source.stories.megabytes=0.3".into()])
+}
+
+#[test]
+fn other_work_has_moments_in_every_part_of_a_run() {
+    let storage = MemoryStorage::new();
+    let (_, events) = start_counted(&recipe_with_preparation(), &storage, u64::MAX);
+    let gap = |from: &str, to: &str| {
+        let pairs = events.windows(2).filter(|pair| (pair[0].0, pair[1].0) == (from, to));
+        pairs.map(|pair| pair[1].1 - pair[0].1).min().unwrap_or_else(|| panic!("no {to} after {from}: {events:?}"))
+    };
+    // 120 merges and 0.3 MB of text; a batch of 2 rows of 32 tokens of the 128; 4 tokens.
+    for (from, to, least) in
+        [("tokenizer", "text", 18), ("step", "step", 1), ("step", "validation", 2), ("validation", "samples", 4)]
+    {
+        assert!(gap(from, to) >= least, "{from} to {to}: {} moments", gap(from, to));
+    }
+    let untimed = MemoryStorage::new();
+    let environment = Environment::new(Arc::new(untimed.clone()), &Untimed);
+    with_context(STEPS + 1, |context| {
+        block_on(start_in(&recipe_with_preparation(), Some(Path::new(RUN)), &environment, context)).unwrap()
     });
-    assert_eq!(seconds.collect::<Vec<_>>(), [0., 1., 2., 3., 4., 5., 6., 7., 0., 1., 2., 3.]);
+    assert_same(&memory_results(&storage), &memory_results(&untimed));
+}
+
+#[test]
+fn a_run_that_is_stopped_while_it_prepares_is_resumed() {
+    let (recipe, whole) = (recipe_with_preparation(), MemoryStorage::new());
+    let (_, events) = start_counted(&recipe, &whole, u64::MAX);
+    let first_step = events.iter().find(|(name, _)| *name == "step").unwrap().1;
+    assert!(first_step > 20, "{events:?}");
+    for stop_at in (1..=first_step).step_by(5) {
+        let storage = MemoryStorage::new();
+        let (outcome, _) = start_counted(&recipe, &storage, stop_at);
+        assert_eq!((outcome.steps.0, outcome.interrupted), (0, true), "stopped at moment {stop_at}");
+        assert!(!resume_in_memory(&storage).unwrap().interrupted);
+        assert_same(&memory_results(&storage), &memory_results(&whole));
+    }
 }
 
 #[cfg(feature = "files")]

@@ -126,10 +126,20 @@ impl Page {
 
     /// Trains the recipe until a step has been written, and meanwhile calls `then`. Returns both answers.
     pub fn train_until<R>(&self, step: u64, then: impl AsyncFnOnce() -> R) -> (Value, R) {
-        let training = async { self.try_call("train", json!({ "toml": RECIPE })).await.unwrap().value };
+        let is_written = || self.events("metrics").iter().any(|event| event["row"]["step"] == step);
+        self.train_when(json!({ "toml": RECIPE }), is_written, then)
+    }
+
+    /// Trains, and calls `then` as soon as `is_due` meanwhile. Returns both answers.
+    pub fn train_when<R>(
+        &self,
+        arguments: Value,
+        is_due: impl Fn() -> bool,
+        then: impl AsyncFnOnce() -> R,
+    ) -> (Value, R) {
+        let training = async { self.try_call("train", arguments).await.unwrap().value };
         let other = async {
-            let is_written = || self.events("metrics").iter().any(|event| event["row"]["step"] == step);
-            poll_fn(|_| if is_written() { Poll::Ready(()) } else { Poll::Pending }).await;
+            poll_fn(|_| if is_due() { Poll::Ready(()) } else { Poll::Pending }).await;
             then().await
         };
         block_on(join(training, other))

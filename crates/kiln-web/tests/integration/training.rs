@@ -88,6 +88,24 @@ fn a_paused_run_is_resumed_to_the_same_rows() {
 }
 
 #[test]
+fn a_run_that_is_paused_while_it_prepares_is_resumed_to_the_same_rows() {
+    let page = Page::new();
+    let arguments = json!({ "toml": RECIPE, "set": ["tokenizer={ bpe = { vocab = 400 } }"] });
+    let is_training_tokenizer = || page.events("progress").iter().any(|event| event["phase"] == "tokenizer");
+    let (outcome, num_corpora) = page.train_when(arguments.clone(), is_training_tokenizer, async || {
+        page.try_call("pause", json!({ "run": "tiny" })).await.unwrap();
+        page.events("corpus").len()
+    });
+    assert_eq!(num_corpora, 0);
+    assert_eq!((&outcome["interrupted"], &outcome["step"]), (&json!(true), &json!(0)));
+    assert!(page.events("corpus").is_empty());
+    page.call("resume", json!({ "run": "tiny" }));
+    let whole = Page::new();
+    whole.call("train", arguments);
+    assert_eq!(rows(&page, "tiny"), rows(&whole, "tiny"));
+}
+
+#[test]
 fn other_calls_are_answered_while_a_run_trains() {
     let page = Page::new();
     let first = page.train();
