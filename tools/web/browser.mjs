@@ -13,10 +13,18 @@ const TYPES = {
   '.wasm': 'application/wasm',
 };
 
-/** Serves a folder on a free port: `{ url, close }`. */
-export async function serve(folder) {
-  const server = createServer((request, response) => {
+/**
+ * Serves a folder on a free port: `{ url, close }`. `intercept` gets the path of each request: the promise that it returns delays
+ * the answer, and the status in it, if any, is the answer.
+ */
+export async function serve(folder, intercept = () => null) {
+  const server = createServer(async (request, response) => {
     const path = normalize(decodeURIComponent(new URL(request.url, 'http://localhost').pathname));
+    const status = await intercept(path);
+    if (status) {
+      response.writeHead(status).end();
+      return;
+    }
     const file = join(folder, path.endsWith('/') ? `${path}index.html` : path);
     const found = statSync(file, { throwIfNoEntry: false });
     if (!found?.isFile()) {

@@ -79,6 +79,8 @@ async function open(wanted) {
     session = await module.openSession(device, host, files);
   }
   moduleMemory = memory;
+  // Not awaited: its functions load it themselves if they are called before it is there.
+  module.second?.load(crashed);
   return { device, reason, ...JSON.parse(module.description()), storage: { saved: store.message === null, message: store.message } };
 }
 
