@@ -10,6 +10,7 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, stat
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openBrowser, serve } from './browser.mjs';
+import { checkSecondModule } from './second-module-checks.mjs';
 
 const [site, kiln, ...options] = process.argv.slice(2);
 const option = (name) => (options.includes(name) ? options[options.indexOf(name) + 1] : null);
@@ -422,6 +423,8 @@ await check('a module that runs out of memory answers all calls, and a new worke
   expect((await call('runs')).runs.some((entry) => entry.run === run), 'the runs are gone');
   return crashed.message;
 });
+
+if (device === 'cpu') await checkSecondModule({ site, browser, check, expect });
 
 await check('step times', async () => {
   const rate = (rows) => {

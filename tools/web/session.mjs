@@ -14,6 +14,7 @@ export async function normalSession(kiln) {
   const toml = recipes.find(({ name }) => name === 'stories').toml.replace(/^tokens = .*$/m, '');
   await editRecipe();
   await trainPaused();
+  await trainSmall();
   const { model } = await kiln.call('load', { run: 'normal', checkpoint: 'best' });
   await kiln.call('models');
   await generate();
@@ -63,6 +64,27 @@ export async function normalSession(kiln) {
     await kiln.call('runs');
     await kiln.call('metrics', { run: 'normal' });
     await kiln.call('resume', { run: 'normal' });
+  }
+
+  /** A second run of other sizes: lists and trees of other lengths take other paths. */
+  async function trainSmall() {
+    const set = [
+      'model.hidden=64',
+      'model.blocks.0.repeat=2',
+      'tokenizer.bpe.vocab=512',
+      'stages.0.steps=30',
+      'stages.0.sequence_length=128',
+      'stages.0.batch_size=4',
+      'stages.0.eval_every=5',
+      'stages.0.eval_tokens=2048',
+      'stages.0.num_samples=4',
+      'stages.0.sample_tokens=48',
+      'stages.0.checkpoint_every=5',
+      'data.source.stories.megabytes=0.5',
+    ];
+    await kiln.call('train', { toml, set, name: 'small' });
+    await kiln.call('runs');
+    await kiln.call('metrics', { run: 'small' });
   }
 
   async function generate() {

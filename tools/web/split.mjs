@@ -104,7 +104,11 @@ async function record(instrumented) {
   let session;
   let lastId = 0;
   const files = new Map();
-  const save = () => session.takeChanges().forEach(([path, bytes]) => (bytes ? files.set(path, session.read(path)) : files.delete(path)));
+  const saved = [];
+  const save = () => {
+    for (const [path, bytes] of session.takeChanges()) bytes ? files.set(path, session.read(path)) : files.delete(path);
+    saved.push([...files]);
+  };
   const host = {
     now: () => performance.now(),
     unixTime: () => Date.now() / 1000,
@@ -125,9 +129,15 @@ async function record(instrumented) {
   session = await kiln.openSession('cpu', host, []);
   await normalSession(page);
   save();
-  // The page is loaded again.
-  session = await kiln.openSession('cpu', host, [...files]);
-  for (const { run } of (await page.call('runs')).runs) await page.call('metrics', { run });
+  // The page is loaded again, after a run that was interrupted and one that has ended.
+  for (const copy of [saved.at(0), saved.at(-1)]) {
+    session = await kiln.openSession('cpu', host, copy);
+    for (const { run, finished } of (await page.call('runs')).runs) {
+      await page.call('metrics', { run });
+      if (!finished) await page.call('resume', { run });
+      await page.call('delete', { run });
+    }
+  }
   return readProfile(exports);
 }
 

@@ -10,6 +10,8 @@ export const PLACEHOLDERS = 'h';
 
 /** The export of the first module that is its table of functions. */
 const TABLE = '%table';
+/** Milliseconds that a call waits for the download. */
+const TIMEOUT = 120_000;
 
 export class SecondModule {
   #address;
@@ -17,7 +19,6 @@ export class SecondModule {
   #failed = () => {};
   #isLoaded = false;
   #bytes = null;
-  #download = new AbortController();
 
   /** `first` returns the exports of the first module. */
   constructor(address, first) {
@@ -32,21 +33,26 @@ export class SecondModule {
   }
 
   /**
-   * Loads the module in the background. If this fails, it is loaded when one of its functions is called; if that fails too,
-   * `failed` gets a sentence.
+   * Loads the module in the background and returns whether it is loaded. If it is not, a call of one of its functions loads it;
+   * if that fails too, `failed` gets a sentence.
    */
   async load(failed) {
     this.#failed = failed;
-    if (this.#isLoaded) return;
+    if (this.#isLoaded) return true;
     try {
-      const response = await fetch(this.#address, { signal: this.#download.signal });
-      if (!response.ok) return;
-      this.#bytes = await response.arrayBuffer();
-      const module = await WebAssembly.compile(this.#bytes);
-      if (!this.#isLoaded) this.#start(module);
+      const response = await fetch(this.#address);
+      if (response.ok) await this.#compile(await response.arrayBuffer());
     } catch {
       this.#bytes = null;
     }
+    return this.#isLoaded;
+  }
+
+  async #compile(bytes) {
+    if (this.#isLoaded) return;
+    this.#bytes = bytes;
+    const module = await WebAssembly.compile(bytes);
+    if (!this.#isLoaded) this.#start(module);
   }
 
   #call(index, values) {
@@ -60,7 +66,7 @@ export class SecondModule {
       this.#bytes ??= this.#read();
       this.#start(new WebAssembly.Module(this.#bytes));
     } catch (error) {
-      const message = `the second part of the program (${this.#address}) could not be loaded: ${error.message}`;
+      const message = `the second module of the program (${this.#address}) could not be loaded: ${error.message}`;
       this.#failed(message);
       throw new Error(message);
     }
@@ -68,11 +74,12 @@ export class SecondModule {
 
   /** Downloads while the worker waits: the call of a placeholder cannot be answered later. */
   #read() {
-    // A download that nobody reads could hold up the second one.
-    this.#download.abort();
     const request = new XMLHttpRequest();
-    request.open('GET', this.#address, false);
+    // Chromium lets a second request of the same address wait up to 20 s for the first, which makes no progress while the worker
+    // waits.
+    request.open('GET', `${this.#address}?now`, false);
     request.responseType = 'arraybuffer';
+    request.timeout = TIMEOUT;
     request.send();
     if (request.status !== 200) throw new Error(`the server answered with status ${request.status}`);
     return request.response;

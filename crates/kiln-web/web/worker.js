@@ -80,7 +80,7 @@ async function open(wanted) {
   }
   moduleMemory = memory;
   // Not awaited: its functions load it themselves if they are called before it is there.
-  module.second?.load(crashed);
+  module.second?.load(crashed).then((loaded) => self.postMessage({ event: 'second_module', loaded }));
   return { device, reason, ...JSON.parse(module.description()), storage: { saved: store.message === null, message: store.message } };
 }
 
