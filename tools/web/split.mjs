@@ -6,7 +6,7 @@
 // calls (session.mjs), which an instrumented module records in node; kiln_second.wasm gets the others, and kiln.js loads it
 // (crates/kiln-web/web/second-module.js). `wasm-split` of Binaryen instruments and splits. Nothing is changed if it fails.
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -169,19 +169,20 @@ function checkModule(file, namespaces) {
 }
 
 const original = readFileSync(input);
+const patched = patchGlue(readFileSync(glue, 'utf8'));
 refuseVectors(original);
 const instrumented = join(scratch, 'instrumented.wasm');
 wasmSplit('--instrument', input, '-o', instrumented);
 restoreTableExports(instrumented, original);
 const profile = join(scratch, 'profile');
 writeFileSync(profile, await record(instrumented));
-const [first, second] = [join(folder, 'kiln_first.wasm'), join(folder, 'kiln_second.wasm')];
+const [first, second] = [join(scratch, 'first.wasm'), join(scratch, 'second.wasm')];
 const names = [`--import-namespace=${SHARED}`, `--placeholder-namespace=${PLACEHOLDERS}`, '--export-prefix=%'];
 wasmSplit(input, '--profile', profile, ...names, '-o1', first, '-o2', second);
 restoreTableExports(first, original);
-const patched = patchGlue(readFileSync(glue, 'utf8'));
 checkModule(first, ['./kiln_bg.js', PLACEHOLDERS]);
 checkModule(second, [SHARED]);
+copyFileSync(first, input);
+copyFileSync(second, join(folder, 'kiln_second.wasm'));
 writeFileSync(glue, patched);
-renameSync(first, input);
 process.exit(0);
