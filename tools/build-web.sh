@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Build the pages into a static folder: tools/build-web.sh [--wgpu] OUT
+# Build the pages into a static folder: tools/build-web.sh [--wgpu] [--whole] OUT
 #
 # OUT gets the files of crates/kiln-web/web and the WebAssembly modules: wasm/cpu, and with --wgpu wasm/webgpu, which is larger
 # and holds both backends. The compiler is rustup's if its target wasm32-unknown-unknown is installed, else Debian's with the
 # standard library from source; as root, what is missing is installed. The module for the CPU is split in two by Binaryen's
-# wasm-split and node; without them it stays whole.
+# wasm-split and node; without them, or with --whole, it stays whole.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,15 +17,17 @@ limits=(6 9)
 fail() { echo "error: $1" >&2; exit 1; }
 
 wgpu=
+whole=
 out=
 for argument in "$@"; do
     case $argument in
         --wgpu) wgpu=1 ;;
-        -*) fail "unknown option $argument; usage: tools/build-web.sh [--wgpu] OUT" ;;
+        --whole) whole=1 ;;
+        -*) fail "unknown option $argument; usage: tools/build-web.sh [--wgpu] [--whole] OUT" ;;
         *) out=$argument ;;
     esac
 done
-[ -n "$out" ] || fail "no output folder; usage: tools/build-web.sh [--wgpu] OUT"
+[ -n "$out" ] || fail "no output folder; usage: tools/build-web.sh [--wgpu] [--whole] OUT"
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}-web"
 
 install_packages() {
@@ -94,7 +96,7 @@ split_module() {
             DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends binaryen nodejs >/dev/null || true
     fi
     if command -v wasm-split >/dev/null && command -v node >/dev/null; then
-        node tools/web/split.mjs "$out/wasm/$name" || fail "wasm/$name could not be split"
+        node tools/web/split.mjs "$out/wasm/$name" || fail "wasm/$name could not be split; --whole builds it in one piece"
     else
         echo "wasm/$name is not split: wasm-split (Debian's package binaryen) and node are needed"
     fi
@@ -117,7 +119,7 @@ mkdir -p "$out"
 cp -R crates/kiln-web/web/. "$out/"
 rm -rf "$out/wasm"
 build_module cpu ""
-split_module cpu
+[ -n "$whole" ] || split_module cpu
 check_size cpu "${goals[0]}" "${limits[0]}"
 if [ -n "$wgpu" ]; then
     # CubeCL has static constructors. Unless something refers to `__wasm_call_ctors`, the linker lets every export run all of
