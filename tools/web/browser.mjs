@@ -1,4 +1,6 @@
-// A static web server and headless Chromium, for the drivers of the pages.
+// Web servers and headless Chromium, for the drivers of the pages.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { createReadStream, statSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
@@ -37,6 +39,20 @@ export async function serve(folder, intercept = () => null) {
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   return { url: `http://127.0.0.1:${server.address().port}`, close: () => server.close() };
+}
+
+/** Serves a folder with `kiln web`, as a reader does: `{ url, close }`. `close` interrupts it and returns its exit code. */
+export async function serveWithCommand(kiln, folder) {
+  const server = spawn(kiln, ['web', folder, '--port', '0', '--json'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = once(server, 'exit').then(([code]) => code);
+  process.on('exit', () => server.kill());
+  const line = await Promise.race([once(server.stdout, 'data').then(([data]) => String(data)), ended]);
+  if (typeof line !== 'string') throw new Error(`\`kiln web\` ended with code ${line}`);
+  const close = () => {
+    server.kill('SIGINT');
+    return ended;
+  };
+  return { url: JSON.parse(line).url.replace(/\/$/, ''), close };
 }
 
 /** Debian's Chromium, or that of $CHROMIUM; with the device `webgpu`, in software. */

@@ -2,14 +2,14 @@
 //
 //     node tools/web/drive.mjs SITE KILN [--device cpu|webgpu] [--shots FOLDER] [--chat GGUF] [--only WORDS]
 //
-// SITE is what tools/build-web.sh has built, KILN the command `kiln`, with which the results are compared. GGUF is a chat model
+// SITE is what tools/build-web.sh has built, KILN the command `kiln`, which serves it and with which the results are compared. GGUF is a chat model
 // whose speed is measured. With WORDS, only the checks run whose name contains them. playwright-core is looked up in the folder
 // $KILN_NODE_MODULES.
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openBrowser, serve } from './browser.mjs';
+import { openBrowser, serveWithCommand } from './browser.mjs';
 import { checkSecondModule } from './second-module-checks.mjs';
 
 const [site, kiln, ...options] = process.argv.slice(2);
@@ -48,10 +48,12 @@ checkpoint_every = 10
 `;
 const PROMPT = 'Once upon a time';
 const TEXT = 'Mia had 3 kites.';
-const GREEDY = { max_new_tokens: 24, temperature: 0 };
+/** The most likely text, which after 30 steps repeats itself, and a drawn one, which does not. */
+const TEXT_OPTIONS = [{ temperature: 0 }, { temperature: 1, seed: 7 }];
+const NEW_TOKENS = 24;
 
 const scratch = mkdtempSync(join(tmpdir(), 'kiln-web-'));
-const { url, close } = await serve(site);
+const { url, close } = await serveWithCommand(kiln, site);
 const browser = await openBrowser(device);
 const context = await browser.newContext();
 let page;
@@ -198,35 +200,42 @@ await check('events and lists describe the run', async () => {
   expect(entry.finished && !entry.running && entry.validation_loss > entry.floor && entry.bytes > 0, JSON.stringify(entry));
 });
 
-/** Greedy text of a model in the page, and of a run by the command. */
-async function compareGreedy(model, folder) {
-  await page.evaluate(() => (kiln.events.length = 0));
-  const ours = await call('generate', { model, prompt: PROMPT, options: GREEDY, alternatives: 5 });
-  const theirs = command('generate', `${folder}@last`, '--prompt', PROMPT, '--max-new-tokens', '24', '--temperature', '0');
-  expect(ours.text === theirs.text, `${JSON.stringify(ours.text)} is not ${JSON.stringify(theirs.text)}`);
-  const streamed = (await events('token')).map((event) => event.token.text).join('');
-  expect(streamed === ours.text, `the events have ${JSON.stringify(streamed)}`);
-  const first = (await events('token'))[0].token;
-  expect(first.alternatives.length === 5 && first.alternatives[0].id === first.id, JSON.stringify(first));
+/** Texts of a model in the page, and of a run by the command. */
+async function compareTexts(model, folder) {
+  const notes = [];
+  for (const options of TEXT_OPTIONS) {
+    await page.evaluate(() => (kiln.events.length = 0));
+    const ours = await call('generate', { model, prompt: PROMPT, options: { ...options, max_new_tokens: NEW_TOKENS }, alternatives: 5 });
+    const flags = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
+    const theirs = command('generate', `${folder}@last`, '--prompt', PROMPT, '--max-new-tokens', String(NEW_TOKENS), ...flags);
+    expect(ours.text === theirs.text, `${JSON.stringify(ours.text)} is not ${JSON.stringify(theirs.text)}`);
+    const tokens = (await events('token')).map((event) => event.token);
+    const streamed = tokens.map((token) => token.text).join('');
+    expect(streamed === ours.text, `the events have ${JSON.stringify(streamed)}`);
+    expect(tokens[0].alternatives.length === 5, JSON.stringify(tokens[0]));
+    if (options.temperature === 0) expect(tokens[0].alternatives[0].id === tokens[0].id, JSON.stringify(tokens[0]));
+    else expect(new Set(ours.ids).size > NEW_TOKENS / 2, `the text repeats itself: ${JSON.stringify(ours.text)}`);
+    notes.push(`${JSON.stringify(ours.text)}, ${ours.tokens_per_second?.toFixed(0)} tokens/s`);
+  }
   await call('unload', { model });
-  return `${JSON.stringify(ours.text)}, ${ours.tokens_per_second?.toFixed(0)} tokens/s`;
+  return notes.join('; ');
 }
 
-await check('greedy text of a Hugging Face folder that the command exported is the same', async () => {
+await check('texts of a Hugging Face folder that the command exported are the same', async () => {
   const folder = join(scratch, 'hf');
   command('export', `${native}@last`, '--format', 'hf', '--out', folder);
   const opened = await openFiles(...readdirSync(folder).map((name) => join(folder, name)));
   expect(opened.kind === 'model', JSON.stringify(opened));
-  return compareGreedy(opened.model, native);
+  return compareTexts(opened.model, native);
 });
 
-await check('greedy text of a run that the command trained is the same, from its zip file', async () => {
+await check('texts of a run that the command trained are the same, from its zip file', async () => {
   const zip = join(scratch, 'native.zip');
   zipFolder(native, zip);
   const opened = await openFiles(zip);
   expect(opened.kind === 'run', JSON.stringify(opened));
   const { model } = await call('load', { run: opened.run, checkpoint: 'last' });
-  const note = await compareGreedy(model, native);
+  const note = await compareTexts(model, native);
   await call('delete', { run: opened.run });
   return note;
 });
@@ -473,7 +482,10 @@ if (shots) {
   await page.screenshot({ path: join(shots, 'bare.png') });
 }
 await Promise.race([browser.close(), new Promise((resolve) => setTimeout(resolve, 5000))]);
-close();
+await check('`kiln web` ends when it is interrupted', async () => {
+  const code = await close();
+  expect(code === 0, `exit code ${code}`);
+});
 rmSync(scratch, { recursive: true, force: true });
 console.log(failures === 0 ? 'all passed' : `${failures} failed`);
 process.exit(failures === 0 ? 0 : 1);
