@@ -22,6 +22,10 @@ long:
 exact:
     cargo test --release -p kiln-laws -- --ignored --nocapture a_thousand_prompts
 
+# Compare every variant on WebGPU's native backend (Vulkan, Metal, DirectX; in software without a GPU) with the CPU's.
+wgpu *ARGS:
+    cargo test --release -p kiln-laws --features wgpu -- backends {{ARGS}}
+
 # Format, lint and build the documentation.
 tidy:
     cargo fmt --all

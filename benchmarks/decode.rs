@@ -115,7 +115,8 @@ impl Kind {
         // Bytes by which a token makes the state grow, a layer: 0 for a state of fixed size.
         let per_token = (self.state_bytes(model, 17) - first) / LAYERS as f64;
         let arithmetic = (self.flops(DEPTHS[1]) - self.flops(DEPTHS[0])) / peak;
-        let from_memory = |round: &Round| (bytes - first) * self.readers as f64 * round.read / (4 * BUFFER_VALUES) as f64;
+        let from_memory =
+            |round: &Round| (bytes - first) * self.readers as f64 * round.read / (4 * BUFFER_VALUES) as f64;
         let against = |round: &Round, more: f64| round.tokens[1] / (round.tokens[0] + more);
         format!(
             "| {} | {per_token:.0} | {:.1} MB | {:.1} GB/s | {:.0} µs | {:.0} µs | {:.0} µs | {:.0} µs | {:.2} | {:.2} |",

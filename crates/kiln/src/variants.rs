@@ -96,20 +96,23 @@ pub(crate) fn card_rows<'a>(
 }
 
 /// The cards of families as JSON, as `kiln variants --json` prints them:
-/// `{"variants":[{"family","name","paper","causal","state","time","kernel","refuses"}]}`.
+/// `{"variants":[{"family","name","paper","causal","state","time","kernel","refuses","example"}]}`. `example` is a TOML value of the
+/// family's configuration key.
 ///
 /// ```
 /// let json = kiln::variants::to_json(kiln::variants::FAMILIES);
 /// assert!(json["variants"].as_array().unwrap().iter().any(|card| card["name"] == "window"));
 /// ```
 pub fn to_json<'a>(families: impl IntoIterator<Item = &'a VariantFamily>) -> Value {
-    let keys = [&["family"], &CARD_COLUMNS[..]].concat();
-    let object = |row: Vec<&'static str>| {
-        let pairs = keys.iter().zip(row).map(|(key, cell)| ((*key).to_owned(), cell.into()));
-        Value::Object(pairs.collect::<Map<_, _>>())
-    };
-    let variants: Vec<Value> = card_rows(families).map(object).collect();
+    let of_family = |family: &'a VariantFamily| family.cards.iter().map(|card| card_json(family, card));
+    let variants: Vec<Value> = families.into_iter().flat_map(of_family).collect();
     json!({ "variants": variants })
+}
+
+fn card_json(family: &VariantFamily, card: &Card) -> Value {
+    let columns = CARD_COLUMNS.iter().zip(card_row(card)).map(|(key, cell)| ((*key).to_owned(), cell.into()));
+    let named = [("family".to_owned(), family.name.into())].into_iter().chain(columns);
+    Value::Object(named.chain([("example".to_owned(), card.example_toml().into())]).collect::<Map<_, _>>())
 }
 
 /// The tables of all families as Markdown, with the exemptions of each card below its table.

@@ -4,7 +4,11 @@
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use kiln_data::{Corpus, DiskSpace, Packer, Tokenizer, TokenizerConfig, ValidationSplit, next_token_batch, stories};
 use kiln_infer::{block_on, equivalence};
-use kiln_laws::parameters;
+use kiln_laws::{
+    loss::{DocumentRows, loss_gradients, loss_value},
+    parameters,
+    variant_cases::variant_cases,
+};
 use kiln_models::{Model, ModelConfig};
 use kiln_nn::{Context, context::RngKey};
 use kiln_spec::{Direction, DocumentSpan, Layout};
@@ -106,6 +110,29 @@ fn chunked_prompts_equal_whole_ones() {
             let difference = block_on(equivalence::chunked_difference(&model, &documents, &[1, 4])).expect("numbers");
             assert!(difference < 1e-3, "{device:?} {config:?}: {difference}");
         }
+    }
+}
+
+/// The loss of two documents and its gradients, for every variant of the registry.
+#[test]
+fn every_variant_equals_that_of_flex() {
+    let documents = [(0..9).map(|i| i * 5 % 13).collect::<Vec<u32>>(), vec![5, 4, 3, 2, 1, 6]];
+    for device in devices() {
+        let mut differing = Vec::new();
+        for (_, case) in variant_cases() {
+            let rows = DocumentRows::padded(&documents, case.direction(), 2);
+            let on = |device: &Device| {
+                let loss = loss_value(&case.model(3, device), &rows);
+                (loss, loss_gradients(&case.model(3, &device.clone().autodiff()), &rows))
+            };
+            let ((a, da), (b, db)) = (on(&Device::flex()), on(&device));
+            let (loss, gradients) = ((a - b).abs() / a.abs().max(1.0), parameters::relative_difference(&da, &db));
+            // f32, sums in another order. Not `>`: NaN is a difference.
+            if !(loss < 1e-4 && gradients < 1e-3) {
+                differing.push(format!("{}: loss {loss:.1e}, gradients {gradients:.1e}", case.name));
+            }
+        }
+        assert!(differing.is_empty(), "{device:?}:\n{}", differing.join("\n"));
     }
 }
 

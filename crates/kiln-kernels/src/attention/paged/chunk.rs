@@ -213,7 +213,12 @@ fn weighted_values<E: PageLine, S: F32x16>(chunk: &Chunk<E>, weights: &[f32], co
 
 /// Scores of one page: products with all parts of the keys, bias, transformation, −∞ for hidden keys.
 #[inline(always)]
-fn page_scores<E: PageLine, S: F32x16>(chunk: &Chunk<E>, page: &ChunkPage<E>, next: NextPage<E>, scores: &mut [PageScores]) {
+fn page_scores<E: PageLine, S: F32x16>(
+    chunk: &Chunk<E>,
+    page: &ChunkPage<E>,
+    next: NextPage<E>,
+    scores: &mut [PageScores],
+) {
     page_products::<E, S>(chunk, page, next, scores);
     for (query, scores) in scores.iter_mut().enumerate() {
         if !page.bias.is_empty() {
@@ -253,7 +258,8 @@ mod tests {
         let pages = lines.chunks(6 * 64).zip([u64::MAX, 0xf_ffff_ffff]).map(page).collect();
         let score = Softmax::default().tile().expect("a softmax works in a tile");
         let mut partial = Partial::default();
-        let chunk = Chunk { queries: &queries, num_queries: r, width: 48, keys, value, score: &*score, pages, following };
+        let chunk =
+            Chunk { queries: &queries, num_queries: r, width: 48, keys, value, score: &*score, pages, following };
         run(&chunk, Work::Softmax(&mut partial));
         partial
     }
