@@ -67,7 +67,7 @@ web-test *ARGS: web
 # Build the pages with WebGPU and drive them in headless Chromium with WebGPU in software. Takes half an hour when it is cold.
 web-full *ARGS: (web "target/web" "--wgpu")
     cargo build --release --bin kiln
-    bash tools/web/test.sh target/web "${CARGO_TARGET_DIR:-target}/release/kiln" --device webgpu {{ARGS}}
+    bash tools/web/test.sh target/web "${CARGO_TARGET_DIR:-target}/release/kiln" --device webgpu --variants {{ARGS}}
 
 # Write new golden losses and generated documentation, after an intended change.
 bless:

@@ -1,16 +1,17 @@
 // Drives the pages' worker in headless Chromium:
 //
-//     node tools/web/drive.mjs SITE KILN [--device cpu|webgpu] [--shots FOLDER] [--chat GGUF] [--only WORDS]
+//     node tools/web/drive.mjs SITE KILN [--device cpu|webgpu] [--shots FOLDER] [--chat GGUF] [--variants] [--only WORDS]
 //
 // SITE is what tools/build-web.sh has built, KILN the command `kiln`, which serves it and with which the results are compared. GGUF is a chat model
-// whose speed is measured. With WORDS, only the checks run whose name contains them. playwright-core is looked up in the folder
-// $KILN_NODE_MODULES.
+// whose speed is measured. --variants trains a step of every variant. With WORDS, only the checks run whose name contains them.
+// playwright-core is looked up in the folder $KILN_NODE_MODULES.
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openBrowser, serveWithCommand } from './browser.mjs';
 import { checkSecondModule } from './second-module-checks.mjs';
+import { checkVariants } from './variant-checks.mjs';
 
 const [site, kiln, ...options] = process.argv.slice(2);
 const option = (name) => (options.includes(name) ? options[options.indexOf(name) + 1] : null);
@@ -476,6 +477,8 @@ if (chatModel) {
     return `${reply.tokens_per_second.toFixed(1)} tokens/s, prompt ${prompt.toFixed(0)} tokens/s: ${JSON.stringify(reply.text)}`;
   });
 }
+
+if (options.includes('--variants')) await checkVariants({ call, check, expect });
 
 if (shots) {
   mkdirSync(shots, { recursive: true });
