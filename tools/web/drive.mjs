@@ -2,9 +2,9 @@
 //
 //     node tools/web/drive.mjs SITE KILN [--device cpu|webgpu] [--shots FOLDER] [--chat GGUF] [--variants] [--only WORDS]
 //
-// SITE is what tools/build-web.sh has built, KILN the command `kiln`, which serves it and with which the results are compared. GGUF is a chat model
-// whose speed is measured. --variants trains a step of every variant. With WORDS, only the checks run whose name contains them.
-// playwright-core is looked up in the folder $KILN_NODE_MODULES.
+// SITE is what tools/build-web.sh has built, KILN the command `kiln`, which serves it and with which the results are compared.
+// GGUF is a chat model whose speed is measured. --variants trains a step of every variant. With WORDS, only the checks run whose
+// name contains them. playwright-core is looked up in the folder $KILN_NODE_MODULES.
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
