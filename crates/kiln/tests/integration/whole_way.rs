@@ -198,7 +198,10 @@ fn commands_without_a_run_print_results() {
     assert_eq!(json(&["devices"])["devices"][0]["device"], "flex");
     let variants = json(&["variants"]);
     let attention = variants["variants"].as_array().unwrap().iter().find(|card| card["name"] == "attention").unwrap();
-    assert_eq!(sorted_keys(attention), ["causal", "family", "kernel", "name", "paper", "refuses", "state", "time"]);
+    assert_eq!(
+        sorted_keys(attention),
+        ["causal", "example", "family", "kernel", "name", "paper", "refuses", "state", "time"]
+    );
     let patterns = json(&["variants", "--family", "pattern"])["variants"].as_array().unwrap().clone();
     assert!(patterns.iter().all(|card| card["family"] == "pattern") && patterns.len() > 4, "{patterns:?}");
     let unknown = run_kiln(home.path(), &["variants", "--family", "patern"]);
