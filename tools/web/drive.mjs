@@ -49,7 +49,7 @@ checkpoint_every = 10
 `;
 const PROMPT = 'Once upon a time';
 const TEXT = 'Mia had 3 kites.';
-/** The most likely text, which after 30 steps repeats itself, and a drawn one, which does not. */
+/** The greedy text, which after 30 steps repeats itself, and a sampled one, which does not. */
 const TEXT_OPTIONS = [{ temperature: 0 }, { temperature: 1, seed: 7 }];
 const NEW_TOKENS = 24;
 
